@@ -1,0 +1,157 @@
+"""Run notebooks in fresh kernels, several at a time, and keep what they wrote.
+
+A notebook runs alone, in an empty directory and on one core, as it does for a reader who downloaded only that
+file. What it wrote is kept under a key made of its code cells, the library's source and the versions of what
+it runs on: change any of these and the notebook is stale.
+"""
+
+import concurrent.futures
+import hashlib
+import importlib.metadata
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parents[1]
+LIBRARY = ROOT / "fromage_edu"
+CACHE = ROOT / "_build" / "executed"
+# A chapter takes at most a minute on one core; on a busy machine a single cell still gets this long.
+CELL_TIMEOUT = 300
+# Packages whose version can change what a notebook prints or draws.
+PACKAGES = ("torch", "numpy", "matplotlib", "pandas", "scikit-learn", "anywidget", "ipywidgets", "ipykernel")
+# Read by the built page but never by a notebook.
+PAGE_ONLY = ("host.js",)
+
+
+class NotebookFailed(Exception):
+    """A cell raised an error; the message names the notebook and holds the traceback."""
+
+
+def library_key(library=LIBRARY):
+    """Hash of everything outside a notebook that its outputs depend on."""
+    digest = hashlib.sha256(sys.version.encode())
+    for path in sorted(library.rglob("*")):
+        if path.suffix in (".py", ".js", ".css", ".csv", ".json") and path.name not in PAGE_ONLY:
+            digest.update(path.relative_to(library).as_posix().encode())
+            digest.update(path.read_bytes())
+    for package in PACKAGES:
+        digest.update(f"{package} {importlib.metadata.version(package)}".encode())
+    return digest.hexdigest()
+
+
+def notebook_key(notebook, library):
+    """Hash of the code cells (source and tags) and of `library`, the key of the rest."""
+    cells = [
+        ("".join(cell["source"]), sorted(cell["metadata"].get("tags", [])))
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "code"
+    ]
+    return hashlib.sha256((library + json.dumps(cells)).encode()).hexdigest()
+
+
+def execute(path):
+    """Run the notebook at `path`; return `{"cells": [{outputs, execution_count}…], "widgets": …}`."""
+    import nbclient
+
+    # The kernels inherit these: one core each, and no history or start-up files of the user.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    notebook = nbformat.read(path, as_version=4)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["IPYTHONDIR"] = str(Path(folder, ".ipython"))
+        work = Path(folder, "work")
+        work.mkdir()
+        client = nbclient.NotebookClient(
+            notebook,
+            kernel_name="python3",
+            timeout=CELL_TIMEOUT,
+            resources={"metadata": {"path": str(work)}},
+            record_timing=False,
+            coalesce_streams=True,
+            # The kernel warns that it listens on 127.0.0.1, once per notebook.
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],
+        )
+        try:
+            client.execute()
+        except (nbclient.exceptions.CellExecutionError, nbclient.exceptions.CellTimeoutError) as error:
+            raise NotebookFailed(f"{path}: {error}") from None
+    cells = [
+        {"outputs": cell.outputs, "execution_count": cell.execution_count}
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    ]
+    return {"cells": cells, "widgets": notebook.metadata.get("widgets")}
+
+
+def fill(path, executed):
+    """Return the notebook at `path` (as plain JSON) with its outputs replaced by those of `executed`."""
+    notebook = json.loads(Path(path).read_text(encoding="utf-8"))
+    outputs = iter(executed["cells"])
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell.update(next(outputs))
+    notebook["metadata"].pop("widgets", None)
+    if executed["widgets"]:
+        notebook["metadata"]["widgets"] = executed["widgets"]
+    return notebook
+
+
+def _timed(path):
+    start = time.perf_counter()
+    return execute(path), time.perf_counter() - start
+
+
+def run(paths, *, force=False, jobs=2, cache=CACHE, say=print):
+    """Yield `(path, executed)` for each notebook; run what is stale, or all if `force`, `jobs` at a time."""
+    library = library_key()
+    cache.mkdir(parents=True, exist_ok=True)
+    kept = {}
+    for path in paths:
+        notebook = json.loads(Path(path).read_text(encoding="utf-8"))
+        kept[path] = cache / (notebook_key(notebook, library) + ".json")
+    stale = [path for path in paths if force or not kept[path].exists()]
+    # The longest first: a pool that ends with its longest job idles.
+    stale.sort(key=lambda path: -_seconds(cache, path))
+    failures = []
+    with concurrent.futures.ProcessPoolExecutor(max(1, min(jobs, len(stale)))) as pool:
+        jobs_of = {pool.submit(_timed, path): path for path in stale}
+        for number, job in enumerate(concurrent.futures.as_completed(jobs_of), start=1):
+            path = jobs_of[job]
+            try:
+                executed, seconds = job.result()
+            except NotebookFailed as error:
+                failures.append(str(error))
+                say(f"  [{number}/{len(stale)}] {_name(path)} failed")
+                continue
+            _write(kept[path], json.dumps(executed))
+            _write(_clock(cache, path), f"{seconds:.1f}")
+            say(f"  [{number}/{len(stale)}] {_name(path)}  {seconds:.1f} s")
+    if failures:
+        raise NotebookFailed("\n\n".join(failures))
+    for path in paths:
+        yield path, json.loads(kept[path].read_text(encoding="utf-8"))
+
+
+def _name(path):
+    path = Path(path).resolve()
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
+
+
+def _clock(cache, path):
+    return cache / (Path(path).stem + ".seconds")
+
+
+def _seconds(cache, path):
+    clock = _clock(cache, path)
+    return float(clock.read_text()) if clock.exists() else float("inf")
+
+
+def _write(path, text):
+    """Write in one go, so that an interrupted run leaves no half file behind."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

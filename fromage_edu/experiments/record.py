@@ -1,0 +1,30 @@
+"""Run an experiment at its recorded size and write `fromage_edu/recorded/`.
+
+`python -m fromage_edu.experiments.record depth` takes some minutes; `--folder DIR` writes elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+
+from fromage_edu import recorded
+
+#: Experiments that have `recordings(progress) -> {name: (table, config)}`.
+RECORDED = ("depth",)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command: see the text of this module."""
+    parser = argparse.ArgumentParser(prog="python -m fromage_edu.experiments.record", description=__doc__)
+    parser.add_argument("experiment", choices=RECORDED)
+    parser.add_argument("--folder", default=recorded.FOLDER, help="where to write (default: the package)")
+    options = parser.parse_args(arguments)
+    experiment = import_module(f"fromage_edu.experiments.{options.experiment}")
+    command = f"python -m fromage_edu.experiments.record {options.experiment}"
+    for name, (table, config) in experiment.recordings(progress=print).items():
+        print(recorded.save(name, table, config=config, command=command, folder=options.folder))
+
+
+if __name__ == "__main__":
+    main()

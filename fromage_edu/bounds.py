@@ -1,0 +1,193 @@
+"""The papers' inequalities as functions that return what was measured and what bounds it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fromage_edu.trust import deep_relative_trust
+
+__all__ = ["Bound", "HypothesisError", "ScalarTerms", "scalar_bound", "scalar_chain_bound", "scalar_terms"]
+
+
+class HypothesisError(ValueError):
+    """The input lies outside the hypotheses of a theorem; the message says which one, and the way out.
+
+    >>> try:
+    ...     scalar_bound(0.0, 1.0, 0.1, 0.1)
+    ... except HypothesisError as error:
+    ...     print(error)
+    a holds 0: a relative change needs a non-zero weight
+    """
+
+
+class Bound(NamedTuple):
+    """What was measured and what bounds it: two tensors of one shape, (N,) or (), in the units of the theorem.
+
+    >>> Bound(torch.tensor(2.0), torch.tensor(3.0)).slack
+    tensor(1.5000)
+    """
+
+    measured: Tensor
+    bound: Tensor
+
+    @property
+    def holds(self) -> Tensor:
+        """Whether measured ≤ bound, up to a relative rounding error of 1e-9 (float64) or 1e-4 (below).
+
+        Shape of `measured`, bool; NaN on either side does not hold.
+
+        >>> Bound(torch.tensor(2.0), torch.tensor(3.0)).holds
+        tensor(True)
+        """
+        rounding = 1e-9 if self.measured.dtype == torch.float64 else 1e-4
+        return self.measured <= self.bound * (1 + rounding)
+
+    @property
+    def slack(self) -> Tensor:
+        """The factor bound/measured, ≥ 1 where the bound holds and infinite where nothing was measured.
+
+        >>> Bound(torch.tensor([0.0, 1.0]), torch.tensor([0.0, 3.0])).slack
+        tensor([inf, 3.])
+        """
+        return torch.where(self.measured == 0, torch.inf, self.bound / self.measured)
+
+
+class ScalarTerms(NamedTuple):
+    """The proof of the scalar bound, term by term: with u = Δa/a and v = Δb/b, three of each kind in the last dimension.
+
+    `squares` (u², v², u²v²) · `cross` (2·u·v, 2·u·uv, 2·uv·v) · `young` bounds each cross term by the sum of the two
+    squares · `slacks` = young − cross = ((u−v)², (u−uv)², (uv−v)²) ≥ 0.
+    """
+
+    u: Tensor
+    v: Tensor
+    squares: Tensor
+    cross: Tensor
+    young: Tensor
+    slacks: Tensor
+
+
+def scalar_bound(a: float | Tensor, b: float | Tensor, da: float | Tensor, db: float | Tensor) -> Bound:
+    """Two scalar layers f(x) = abx: [u + v + uv]² ≤ 3[(1 + u²)(1 + v²) − 1], u = Δa/a, v = Δb/b.
+
+    The left side is the squared relative change of f for any x ≠ 0; the two sides are equal at u = v = 1.
+
+    Args:
+        a: weight of the first layer, not 0; number (read as float64) or tensor.
+        b: weight of the second layer, not 0.
+        da: change of a.
+        db: change of b; the four broadcast.
+
+    Returns:
+        Bound of two tensors of the common shape, squared, without unit.
+
+    Raises:
+        HypothesisError: if a weight is 0 or anything is NaN or infinite.
+
+    >>> scalar_bound(2.0, 3.0, 2.0, 3.0)
+    Bound(measured=tensor(9., dtype=torch.float64), bound=tensor(9., dtype=torch.float64))
+
+    Source: Fromage paper, section 3 and appendix (F11).
+    """
+    terms = scalar_terms(a, b, da, db)
+    measured = (terms.u + terms.v + terms.u * terms.v).square()
+    return Bound(measured, 3 * terms.squares.sum(-1))
+
+
+def scalar_terms(a: float | Tensor, b: float | Tensor, da: float | Tensor, db: float | Tensor) -> ScalarTerms:
+    """Every term of the proof of `scalar_bound`: squares, cross terms, their Young bounds, the slacks.
+
+    [u + v + uv]² = Σ squares + Σ cross ≤ Σ squares + Σ young = 3 Σ squares.
+
+    Args:
+        a: weight of the first layer, not 0; number (read as float64) or tensor.
+        b: weight of the second layer, not 0.
+        da: change of a.
+        db: change of b; the four broadcast.
+
+    Returns:
+        ScalarTerms: u and v of the common shape (...), the rest (..., 3); without unit.
+
+    Raises:
+        HypothesisError: if a weight is 0 or anything is NaN or infinite.
+
+    >>> terms = scalar_terms(1.0, 1.0, 1.0, 0.5)
+    >>> terms.cross.tolist(), terms.young.tolist(), terms.slacks.tolist()
+    ([1.0, 1.0, 0.5], [1.25, 1.25, 0.5], [0.25, 0.25, 0.0])
+
+    Source: Fromage paper, section 3 and appendix (F11).
+    """
+    u, v = torch.broadcast_tensors(_relative(a, da, "a", "da"), _relative(b, db, "b", "db"))
+    u, v = u + torch.zeros_like(v), v + torch.zeros_like(u)
+    monomials = torch.stack([u, v, u * v], dim=-1)
+    squares = monomials.square()
+    first, second = monomials[..., [0, 0, 2]], monomials[..., [1, 2, 1]]
+    return ScalarTerms(
+        u,
+        v,
+        squares,
+        cross=2 * first * second,
+        young=first.square() + second.square(),
+        slacks=(first - second).square(),
+    )
+
+
+def scalar_chain_bound(weights: Tensor | Sequence[float], changes: Tensor | Sequence[float]) -> Bound:
+    """L scalar layers: [∏(1 + u_l) − 1]² ≤ (2^L − 1)[∏(1 + u_l²) − 1], u_l = Δw_l/w_l.
+
+    The constant counts the monomials of ∏(1 + u_l) − 1 (Cauchy–Schwarz) and is sharp at u = 1. Products are taken in
+    logarithms, in float64: nothing overflows before the answer does.
+
+    Args:
+        weights: w_l, none of them 0, shape (..., L); a sequence of numbers is read as float64.
+        changes: Δw_l, the same or a broadcastable shape.
+
+    Returns:
+        Bound of two tensors of shape (...), squared, without unit.
+
+    Raises:
+        HypothesisError: if a weight is 0 or anything is NaN or infinite.
+        ValueError: if there are no layers.
+
+    >>> scalar_chain_bound([1.0] * 3, [1.0] * 3).slack.round(decimals=9)
+    tensor(1., dtype=torch.float64)
+
+    Source: Fromage paper, section 3, extended to L layers (F11).
+    """
+    u = _relative(weights, changes, "weights", "changes")
+    if not u.ndim or not u.shape[-1]:
+        raise ValueError(
+            f"weights have shape {tuple(u.shape)}: the last dimension must hold one weight per layer"
+        )
+    dtype, u, depth = u.dtype, u.double(), u.shape[-1]
+    # ∏(1 + u) = sign · exp(magnitude); log1p keeps small u exact, and 1 + u may well be negative.
+    factors = 1 + u
+    logs = torch.where(u > -0.5, u.clamp(min=-0.5).log1p(), factors.abs().log())
+    magnitude, sign = logs.sum(-1), factors.sign().prod(-1)
+    change = torch.where(sign > 0, magnitude.expm1(), sign * magnitude.exp() - 1)
+    trust = deep_relative_trust(u.abs())
+    # 2^L − 1 = 2^h (2^(L−h) − 2^(−h)): two factors, because 2^L alone leaves float64 at L = 1024.
+    half = depth // 2
+    constant = [2.0**half, 2.0 ** (depth - half) - 2.0**-half]
+    return Bound(change.square().to(dtype), (trust * constant[0] * constant[1]).to(dtype))
+
+
+def _relative(weight, change, weight_name, change_name) -> Tensor:
+    weight, change = _real(weight), _real(change)
+    for name, value in ((weight_name, weight), (change_name, change)):
+        if not value.isfinite().all():
+            raise HypothesisError(f"{name} holds NaN or infinity: a relative change needs finite numbers")
+    if (weight == 0).any():
+        raise HypothesisError(f"{weight_name} holds 0: a relative change needs a non-zero weight")
+    return change / weight
+
+
+def _real(value) -> Tensor:
+    value = value if isinstance(value, Tensor) else torch.as_tensor(value).double()
+    if value.is_complex() or value.dtype == torch.bool:
+        raise TypeError(f"a {value.dtype} tensor is no weight: pass real numbers")
+    return (
+        value if value.dtype == torch.float64 else value.to(torch.promote_types(value.dtype, torch.float32))
+    )

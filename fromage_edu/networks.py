@@ -1,0 +1,101 @@
+"""The networks that the papers reason about."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Perceptron"]
+
+
+class Perceptron(nn.Module):
+    """Multilayer perceptron f = (φ∘W_L) ∘ … ∘ (φ∘W_1), with h_0 = x and h_l = φ(W_l h_{l−1}).
+
+    W_l has shape (n_l, n_{l−1}). The paper's perceptron has no biases and a nonlinearity at the output too; both can
+    be changed. Weights (and biases) start like those of `nn.Linear`: uniform in ±1/√n_{l−1}.
+
+    Args:
+        widths: n_0, …, n_L: input, hidden and output widths, at least two.
+        nonlinearity: φ, an elementwise module or function.
+        bias: whether the layers have biases, h_l = φ(W_l h_{l−1} + b_l).
+        output_nonlinearity: whether φ follows the last layer too.
+        generator: source of the random weights; None takes torch's global one.
+
+    Raises:
+        ValueError: for fewer than two widths or a width below 1.
+
+    >>> network = Perceptron([8, 16, 16, 1])
+    >>> network(torch.zeros(5, 8)).shape
+    torch.Size([5, 1])
+    >>> [tuple(weight.shape) for weight in network.weights]
+    [(16, 8), (16, 16), (1, 16)]
+
+    Source: Fromage paper, Definition 3 (F4).
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        nonlinearity=None,
+        bias: bool = False,
+        output_nonlinearity: bool = True,
+        *,
+        generator: torch.Generator | None = None,
+    ):
+        """Build the layers; see the class."""
+        super().__init__()
+        widths = list(widths)
+        if len(widths) < 2:
+            raise ValueError(f"widths {widths} make no layer: give at least an input and an output width")
+        if any(not isinstance(width, int) or width < 1 for width in widths):
+            raise ValueError(f"widths {widths}: every width must be a whole number >= 1")
+        self.widths = tuple(widths)
+        self.nonlinearity = nn.ReLU() if nonlinearity is None else nonlinearity
+        self.output_nonlinearity = output_nonlinearity
+        self.layers = nn.ModuleList(
+            _linear(inputs, outputs, bias, generator)
+            for inputs, outputs in zip(widths, widths[1:], strict=False)
+        )
+
+    @property
+    def weights(self) -> list[nn.Parameter]:
+        """The weight matrices W_1, …, W_L, of shapes (n_l, n_{l−1}).
+
+        >>> len(Perceptron([4, 4, 2]).weights)
+        2
+        """
+        return [layer.weight for layer in self.layers]
+
+    def hidden(self, x: Tensor) -> list[Tensor]:
+        """All layers' outputs h_0 = x, h_1, …, h_L = f(x), of shapes (..., n_l).
+
+        >>> [h.shape[-1] for h in Perceptron([4, 8, 2]).hidden(torch.ones(3, 4))]
+        [4, 8, 2]
+        """
+        if not x.ndim or x.shape[-1] != self.widths[0]:
+            raise ValueError(
+                f"x has shape {tuple(x.shape)}: its last dimension must be the input width {self.widths[0]}"
+            )
+        outputs = [x]
+        for index, layer in enumerate(self.layers, start=1):
+            h = layer(outputs[-1])
+            last = index == len(self.layers)
+            outputs.append(h if last and not self.output_nonlinearity else self.nonlinearity(h))
+        return outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The network's output f(x): (..., n_0) -> (..., n_L)."""
+        return self.hidden(x)[-1]
+
+
+def _linear(inputs, outputs, bias, generator) -> nn.Linear:
+    if generator is None:
+        return nn.Linear(inputs, outputs, bias=bias)
+    # The same draws as nn.Linear makes, from the generator, leaving torch's global one alone.
+    layer = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias)
+    nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+    if bias:
+        reach = 1 / math.sqrt(inputs)
+        nn.init.uniform_(layer.bias, -reach, reach, generator=generator)
+    return layer

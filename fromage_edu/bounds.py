@@ -23,7 +23,7 @@ class HypothesisError(ValueError):
 
 
 class Bound(NamedTuple):
-    """What was measured and what bounds it: two tensors of one shape, (N,) or (), in the units of the theorem.
+    """What was measured and what bounds it, in the units of the theorem: two tensors, both (N,) or ().
 
     >>> Bound(torch.tensor(2.0), torch.tensor(3.0)).slack
     tensor(1.5000)
@@ -55,10 +55,12 @@ class Bound(NamedTuple):
 
 
 class ScalarTerms(NamedTuple):
-    """The proof of the scalar bound, term by term: with u = Δa/a and v = Δb/b, three of each kind in the last dimension.
+    """The proof of the scalar bound, term by term, with u = Δa/a and v = Δb/b.
 
-    `squares` (u², v², u²v²) · `cross` (2·u·v, 2·u·uv, 2·uv·v) · `young` bounds each cross term by the sum of the two
-    squares · `slacks` = young − cross = ((u−v)², (u−uv)², (uv−v)²) ≥ 0.
+    Three of each kind, in the last dimension:
+
+    `squares` (u², v², u²v²) · `cross` (2·u·v, 2·u·uv, 2·uv·v) · `young` bounds each cross term by the sum of
+    the two squares · `slacks` = young − cross = ((u−v)², (u−uv)², (uv−v)²) ≥ 0.
     """
 
     u: Tensor
@@ -137,8 +139,8 @@ def scalar_terms(a: float | Tensor, b: float | Tensor, da: float | Tensor, db: f
 def scalar_chain_bound(weights: Tensor | Sequence[float], changes: Tensor | Sequence[float]) -> Bound:
     """L scalar layers: [∏(1 + u_l) − 1]² ≤ (2^L − 1)[∏(1 + u_l²) − 1], u_l = Δw_l/w_l.
 
-    The constant counts the monomials of ∏(1 + u_l) − 1 (Cauchy–Schwarz) and is sharp at u = 1. Products are taken in
-    logarithms, in float64: nothing overflows before the answer does.
+    The constant counts the monomials of ∏(1 + u_l) − 1 (Cauchy–Schwarz) and is sharp at u = 1. Products are
+    taken in logarithms, in float64: nothing overflows before the answer does.
 
     Args:
         weights: w_l, none of them 0, shape (..., L); a sequence of numbers is read as float64.

@@ -23,8 +23,8 @@ class Digits(NamedTuple):
 def digits(test_fraction: float = 0.2, seed: int = 0, dtype: torch.dtype = torch.float32) -> Digits:
     """The 1,797 handwritten digits, 8×8 pixels, that come with scikit-learn: nothing is downloaded.
 
-    The split is stratified: every digit has the same share in both parts. Pixels (0…16) are shifted and scaled
-    so that the training pixels, taken together, have mean 0 and standard deviation 1.
+    The split is stratified: every digit has the same share in both parts. Pixels (0…16) are shifted and
+    scaled so that the training pixels, taken together, have mean 0 and standard deviation 1.
 
     Args:
         test_fraction: share of the images held out, 0 ≤ f < 1.

@@ -1,7 +1,7 @@
 """The look of the book: one concept, one color, one dash, in figures as in explorers.
 
-`COLORS` and `DASHES` are the single source of the palette; the style sheet of the explorers repeats them and a
-test compares the two. Matplotlib is imported only when a figure is drawn.
+`COLORS` and `DASHES` are the single source of the palette; the style sheet of the explorers repeats them and
+a test compares the two. Matplotlib is imported only when a figure is drawn.
 """
 
 from contextlib import contextmanager
@@ -115,7 +115,7 @@ def style(theme: str = "light"):
 def label_lines(ax, gap: float = 1.25) -> list:
     """Write each labeled line's label beside its right end, in its color, instead of a legend.
 
-    Labels that would overlap are pushed apart upwards, in their order. Call it last, when the limits are final.
+    Labels that would overlap are pushed apart upwards, in their order. Call it last, with final limits.
 
     Args:
         ax: a matplotlib `Axes`; lines whose label starts with `_` are left alone.

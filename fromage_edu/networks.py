@@ -12,8 +12,8 @@ __all__ = ["Perceptron"]
 class Perceptron(nn.Module):
     """Multilayer perceptron f = (φ∘W_L) ∘ … ∘ (φ∘W_1), with h_0 = x and h_l = φ(W_l h_{l−1}).
 
-    W_l has shape (n_l, n_{l−1}). The paper's perceptron has no biases and a nonlinearity at the output too; both can
-    be changed. Weights (and biases) start like those of `nn.Linear`: uniform in ±1/√n_{l−1}.
+    W_l has shape (n_l, n_{l−1}). The paper's perceptron has no biases and a nonlinearity at the output too;
+    both can be changed. Weights (and biases) start like those of `nn.Linear`: uniform in ±1/√n_{l−1}.
 
     Args:
         widths: n_0, …, n_L: input, hidden and output widths, at least two.

@@ -1,7 +1,7 @@
 """Fromage: gradient descent whose steps are measured layer by layer, relative to the layer's own weights.
 
-`fromage_update` is Algorithm 1 for one tensor, exact at any scale; `Fromage` is the optimizer around it. On a CPU,
-ordinary tensors take a shortcut, `_update_in_place`, which a test holds against `fromage_update`.
+`fromage_update` is Algorithm 1 for one tensor, exact at any scale; `Fromage` is the optimizer around it. On
+a CPU, ordinary tensors take a shortcut, `_update_in_place`, which a test holds against `fromage_update`.
 """
 
 import math
@@ -26,9 +26,9 @@ def fromage_update(
 ) -> Tensor:
     """Algorithm 1 for one tensor: W' = (W − η·‖W‖/‖g‖·g) / √(1 + η²).
 
-    The update is blind to the gradient's scale and follows the weight's, at any scale the dtype can hold. Where the
-    formula is silent: g = 0 leaves W untouched; W = 0, which could never move, takes a raw step −η·g; a NaN or an
-    infinity anywhere in g makes all of W' NaN.
+    The update is blind to the gradient's scale and follows the weight's, at any scale the dtype can hold.
+    Where the formula is silent: g = 0 leaves W untouched; W = 0, which could never move, takes a raw step
+    −η·g; a NaN or an infinity anywhere in g makes all of W' NaN.
 
     Args:
         weight: W, floating point or complex, any shape; half precision is computed in float32.
@@ -85,21 +85,22 @@ def fromage_update(
 class Fromage(torch.optim.Optimizer):
     """Fromage: each tensor moves by about `lr` times its own norm, W ← (W − η·‖W‖/‖g‖·g) / √(1 + η²).
 
-    One hyperparameter with a meaning: the relative size of a step, in every layer. It holds to first order: with c
-    the cosine of the angle between W and g, ‖W'‖²/‖W‖² = 1 − 2ηc/(1 + η²), so the norm is kept exactly where c = 0,
-    as in every scale-invariant layer.
+    One hyperparameter with a meaning: the relative size of a step, in every layer. It holds to first order:
+    with c the cosine of the angle between W and g, ‖W'‖²/‖W‖² = 1 − 2ηc/(1 + η²), so the norm is kept
+    exactly where c = 0, as in every scale-invariant layer.
 
-    What Algorithm 1 leaves open: a tensor whose gradient is 0 stays as it is; a tensor that is 0 (a bias at its
-    start) takes a raw step −η·g; a NaN or infinity in a gradient makes its whole tensor NaN. A tensor with one
-    entry can shrink or grow but, for η < 1, never change sign. Half precision is computed in float32 but stored
-    rounded: bfloat16 keeps 8 bits and loses most of a step of 1e-3, so keep float32 weights and use autocast.
+    What Algorithm 1 leaves open: a tensor whose gradient is 0 stays as it is; a tensor that is 0 (a bias at
+    its start) takes a raw step −η·g; a NaN or infinity in a gradient makes its whole tensor NaN. A tensor
+    with one entry can shrink or grow but, for η < 1, never change sign. Half precision is computed in
+    float32 but stored rounded: bfloat16 keeps 8 bits and loses most of a step of 1e-3, so keep float32
+    weights and use autocast.
 
     Args:
         params: tensors or dicts of parameter groups; every group may have its own options.
         lr: η ≥ 0, finite; a number or a one-element tensor. 0.01 is a good start.
         momentum: β in [0, 1): m ← βm + (1 − β)g, and m/(1 − βᵗ) takes the place of g, norm included.
-        p_bound: None, or c ≥ 1: after a step a norm above c times the one the tensor had when its group was added
-            is scaled back to that. Tensors that were 0 are not bounded.
+        p_bound: None, or c ≥ 1: after a step a norm above c times the one the tensor had when its group was
+            added is scaled back to that. Tensors that were 0 are not bounded.
         norm_correction: whether to divide by √(1 + η²).
         maximize: climb instead of descend; gradients are left as they are.
         foreach: None or False; there is one implementation, tensor by tensor.
@@ -166,7 +167,7 @@ class Fromage(torch.optim.Optimizer):
     def load_state_dict(self, state_dict: dict) -> None:
         """Load a `state_dict()`; training continues bit for bit."""
         super().load_state_dict(state_dict)
-        # torch casts buffers to the parameter's dtype, which would round the float32 buffers of half precision.
+        # torch casts buffers to the parameter's dtype: half precision would lose its float32 buffers.
         saved = chain.from_iterable(group["params"] for group in state_dict["param_groups"])
         params = chain.from_iterable(group["params"] for group in self.param_groups)
         for key, param in zip(saved, params, strict=True):
@@ -264,7 +265,7 @@ _REGULAR = (1e-11, 1e17)
 
 
 def _update_in_place(weight, grad, lr, *, norm_correction, max_norm) -> bool:
-    """The ordinary case on a CPU in two passes over memory; False, with nothing changed, for any other case."""
+    """The ordinary case on a CPU; for any other case False, with nothing changed."""
     if (
         max_norm is not None
         or type(weight) not in (Tensor, nn.Parameter)

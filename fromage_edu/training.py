@@ -102,8 +102,9 @@ def train(
 ) -> Record:
     """Train a model and return a tidy record, one row for each epoch.
 
-    Every epoch passes once through the training data in a new order, which `seed` alone decides; the last batch may
-    be smaller. A loss that is NaN or infinite ends the run, which is recorded as diverged and never raises.
+    Every epoch passes once through the training data in a new order, which `seed` alone decides; the last
+    batch may be smaller. A loss that is NaN or infinite ends the run, which is recorded as diverged and
+    never raises.
 
     Args:
         model: any module; its parameters are trained in place.
@@ -132,8 +133,6 @@ def train(
     >>> record = train(model, Fromage(model.parameters()), digits(), epochs=3)
     >>> record.final["train_accuracy"] > 0.8
     True
-
-    Source: this book.
     """
     data = _on_device(model, data)
     x, y = data[:2]

@@ -1,8 +1,8 @@
 """How far apart are two networks? Euclidean trust, deep relative trust, and its surrogate.
 
 Two networks of the same shape are compared layer by layer. The relative size of a change is
-r_l = ‖W_l' − W_l‖_F / ‖W_l‖_F; deep relative trust compounds these sizes over the layers, Euclidean trust adds up
-squared changes and knows nothing of layers.
+r_l = ‖W_l' − W_l‖_F / ‖W_l‖_F; deep relative trust compounds these sizes over the layers, Euclidean trust
+adds up squared changes and knows nothing of layers.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,8 +28,9 @@ Weights: TypeAlias = nn.Module | Mapping[str, Tensor] | Sequence[Tensor]
 def frobenius_norm(tensor: Tensor) -> Tensor:
     """Frobenius norm ‖W‖_F = √Σ|w|² of a tensor of any shape, accurate at any size and scale.
 
-    Squares neither overflow nor vanish, and the sum is taken in float64: `torch.linalg.vector_norm` in float32 is
-    off by 2e-3 at 4e7 elements on a CPU, and returns 0 or infinity for entries below 1e-23 or above 1e19.
+    Squares neither overflow nor vanish, and the sum is taken in float64: `torch.linalg.vector_norm` in
+    float32 is off by 2e-3 at 4e7 elements on a CPU, and returns 0 or infinity for entries below 1e-23 or
+    above 1e19.
 
     Args:
         tensor: real or complex floating point, any shape; an empty one has norm 0.
@@ -69,8 +70,8 @@ def relative_sizes(before: Weights, after: Weights, *, layers: Iterable[str] | N
 
     Raises:
         TypeError: for weights that are not floating point, or are no network at all.
-        ValueError: if the two do not match, a network has no layers, a layer holds NaN or infinity, or a layer that
-            is 0 changed: every message names the layer and the way out.
+        ValueError: if the two do not match, a network has no layers, a layer holds NaN or infinity, or a
+            layer that is 0 changed: every message names the layer and the way out.
 
     >>> relative_sizes([torch.tensor([3.0, 4.0])], [torch.tensor([3.0, 4.5])])
     tensor([0.1000])
@@ -121,7 +122,8 @@ def euclidean_trust(before: Weights, after: Weights, *, layers: Iterable[str] | 
 def deep_relative_trust(sizes: Tensor | Sequence[float]) -> Tensor:
     """Deep relative trust D = ∏_l (1 + r_l²) − 1 of the relative sizes r_l.
 
-    Evaluated as expm1(Σ log1p(r²)) in float64: small changes keep their digits, and nothing overflows before D does.
+    Evaluated as expm1(Σ log1p(r²)) in float64: small changes keep their digits, and nothing overflows before
+    D does.
 
     Args:
         sizes: relative sizes r_l ≥ 0, shape (..., L); a sequence of numbers is read as float64.
@@ -273,8 +275,8 @@ def _named(weights, argument, layers) -> list[tuple[str | int, Tensor]]:
             raise TypeError(f"layer {name!r} of `{argument}` is a {type(tensor).__name__}: pass tensors")
         if not (tensor.is_floating_point() or tensor.is_complex()):
             raise TypeError(
-                f"layer {name!r} of `{argument}` is {tensor.dtype}, not a weight: convert it with .float(), or "
-                "leave it out with layers=[...]"
+                f"layer {name!r} of `{argument}` is {tensor.dtype}, not a weight: "
+                "convert it with .float(), or leave it out with layers=[...]"
             )
     return list(named.items())
 

@@ -28,8 +28,8 @@ __all__ = ["close", "exercise"]
 def exercise(form: str, *, right: str = "right") -> Callable:
     """Turn a function `answer -> True or a hint` into a check that prints one line and never raises.
 
-    The blank `...`, alone or inside a list, tuple or dict, prints "not yet: …"; an answer on which the function
-    fails prints what form the answer must have; a right one prints `right`, a wrong one the hint.
+    The blank `...`, alone or inside a list, tuple or dict, prints "not yet: …"; an answer on which the
+    function fails prints what form the answer must have; a right one prints `right`, a wrong one the hint.
 
     Args:
         form: what an answer looks like, to complete "the answer must be …".
@@ -69,7 +69,7 @@ def _judge(question, answer, form, right):
     try:
         verdict = question(answer)
         solved = not isinstance(verdict, str) and bool(verdict)
-    # A learner's answer may be a function that does anything, exit() included: nothing of it may reach the page.
+    # An answer may be a function that does anything, exit() included: nothing of it may reach the page.
     except (Exception, SystemExit):
         return False, f"not quite: the answer must be {form}"
     if solved:

@@ -24,8 +24,6 @@ CACHE = ROOT / "_build" / "executed"
 CELL_TIMEOUT = 300
 # Packages whose version can change what a notebook prints or draws.
 PACKAGES = ("torch", "numpy", "matplotlib", "pandas", "scikit-learn", "anywidget", "ipywidgets", "ipykernel")
-# Read by the built page but never by a notebook.
-PAGE_ONLY = ("host.js",)
 
 
 class NotebookFailed(Exception):
@@ -33,10 +31,13 @@ class NotebookFailed(Exception):
 
 
 def library_key(library=LIBRARY):
-    """Hash of everything outside a notebook that its outputs depend on."""
+    """Hash of everything outside a notebook that its outputs depend on.
+
+    Scripts and styles of explorers are left out: a built page takes them from the library, not from the notebook.
+    """
     digest = hashlib.sha256(sys.version.encode())
     for path in sorted(library.rglob("*")):
-        if path.suffix in (".py", ".js", ".css", ".csv", ".json") and path.name not in PAGE_ONLY:
+        if path.suffix in (".py", ".csv", ".json"):
             digest.update(path.relative_to(library).as_posix().encode())
             digest.update(path.read_bytes())
     for package in PACKAGES:
@@ -100,54 +101,66 @@ def fill(path, executed):
     return notebook
 
 
+def keys_of(paths):
+    """Return the key of each notebook."""
+    library = library_key()
+    return {path: notebook_key(json.loads(Path(path).read_text(encoding="utf-8")), library) for path in paths}
+
+
+def load(key):
+    """Return what the notebook with this key wrote."""
+    return json.loads(_kept(key).read_text(encoding="utf-8"))
+
+
+def run(keys, *, force=False, jobs=None, say=print):
+    """Run the stale notebooks of `keys` (path -> key), or all if `force`, `jobs` at a time."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    # The longest first: a pool that ends with its longest job idles.
+    stale = sorted((path for path, key in keys.items() if force or not _kept(key).exists()), key=_last_seconds)
+    stale.reverse()
+    if not stale:
+        return
+    jobs = min(jobs or max(2, min(4, os.cpu_count() or 2)), len(stale))
+    say(f"executing {len(stale)} of {len(keys)} notebooks, {jobs} at a time")
+    failures = []
+    with concurrent.futures.ProcessPoolExecutor(jobs) as pool:
+        paths = {pool.submit(_timed, path): path for path in stale}
+        for number, job in enumerate(concurrent.futures.as_completed(paths), start=1):
+            path = paths[job]
+            head = f"  [{number}/{len(stale)}] {_name(path)}"
+            try:
+                executed, seconds = job.result()
+            except NotebookFailed as error:
+                failures.append(str(error))
+                say(f"{head}  failed")
+                continue
+            _write(_kept(keys[path]), json.dumps(executed))
+            _write(_clock(path), f"{seconds:.1f}")
+            say(f"{head}  {seconds:.1f} s")
+    if failures:
+        raise NotebookFailed("\n\n".join(failures))
+
+
 def _timed(path):
     start = time.perf_counter()
     return execute(path), time.perf_counter() - start
 
 
-def run(paths, *, force=False, jobs=2, cache=CACHE, say=print):
-    """Yield `(path, executed)` for each notebook; run what is stale, or all if `force`, `jobs` at a time."""
-    library = library_key()
-    cache.mkdir(parents=True, exist_ok=True)
-    kept = {}
-    for path in paths:
-        notebook = json.loads(Path(path).read_text(encoding="utf-8"))
-        kept[path] = cache / (notebook_key(notebook, library) + ".json")
-    stale = [path for path in paths if force or not kept[path].exists()]
-    # The longest first: a pool that ends with its longest job idles.
-    stale.sort(key=lambda path: -_seconds(cache, path))
-    failures = []
-    with concurrent.futures.ProcessPoolExecutor(max(1, min(jobs, len(stale)))) as pool:
-        jobs_of = {pool.submit(_timed, path): path for path in stale}
-        for number, job in enumerate(concurrent.futures.as_completed(jobs_of), start=1):
-            path = jobs_of[job]
-            try:
-                executed, seconds = job.result()
-            except NotebookFailed as error:
-                failures.append(str(error))
-                say(f"  [{number}/{len(stale)}] {_name(path)} failed")
-                continue
-            _write(kept[path], json.dumps(executed))
-            _write(_clock(cache, path), f"{seconds:.1f}")
-            say(f"  [{number}/{len(stale)}] {_name(path)}  {seconds:.1f} s")
-    if failures:
-        raise NotebookFailed("\n\n".join(failures))
-    for path in paths:
-        yield path, json.loads(kept[path].read_text(encoding="utf-8"))
+def _kept(key):
+    return CACHE / f"{key}.json"
+
+
+def _clock(path):
+    return CACHE / f"{Path(path).stem}.seconds"
+
+
+def _last_seconds(path):
+    return float(_clock(path).read_text()) if _clock(path).exists() else float("inf")
 
 
 def _name(path):
     path = Path(path).resolve()
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
-
-
-def _clock(cache, path):
-    return cache / (Path(path).stem + ".seconds")
-
-
-def _seconds(cache, path):
-    clock = _clock(cache, path)
-    return float(clock.read_text()) if clock.exists() else float("inf")
 
 
 def _write(path, text):

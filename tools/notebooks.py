@@ -5,6 +5,7 @@ state and timestamps go: the book's build makes them anew, and in a diff they wo
 """
 
 import argparse
+import functools
 import json
 import re
 import sys
@@ -123,29 +124,26 @@ def main(arguments=None):
     """Execute and slim the notebooks named on the command line, or all of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("paths", nargs="*", type=Path, help="notebooks (default: all of the book)")
-    parser.add_argument("--jobs", type=int, default=2, help="how many run at a time (default 2)")
+    parser.add_argument("--jobs", type=int, help="how many run at a time (default: one per core, 2 to 4)")
     options = parser.parse_args(arguments)
     paths = [path.resolve() for path in options.paths] or all_notebooks()
-    print(f"notebooks: executing {len(paths)}, {options.jobs} at a time", flush=True)
     for path in paths:
         prepare(path, repository())
-    noisy = []
+    keys = execution.keys_of(paths)
     try:
-        for path, executed in execution.run(paths, force=True, jobs=options.jobs, say=_say):
-            notebook = execution.fill(path, executed)
-            slim(notebook)
-            path.write_text(text_of(notebook), encoding="utf-8")
-            noisy += [f"{path.name}, cell {line}" for line in stderr_of(notebook)]
+        execution.run(keys, force=True, jobs=options.jobs, say=functools.partial(print, flush=True))
     except execution.NotebookFailed as error:
         print(error, file=sys.stderr)
         return 1
+    noisy = []
+    for path in paths:
+        notebook = execution.fill(path, execution.load(keys[path]))
+        slim(notebook)
+        path.write_text(text_of(notebook), encoding="utf-8")
+        noisy += [f"{path.name}, cell {line}" for line in stderr_of(notebook)]
     for line in noisy:
         print(f"a cell wrote to stderr, which the tests refuse: {line}", file=sys.stderr)
     return 1 if noisy else 0
-
-
-def _say(line):
-    print(line, flush=True)
 
 
 if __name__ == "__main__":

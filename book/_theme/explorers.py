@@ -1,0 +1,79 @@
+"""Place the explorers: one block of data per page with each class's module once, and a `<div>` for each view."""
+
+import html
+import json
+import re
+import shutil
+from pathlib import Path
+
+STATE = "application/vnd.jupyter.widget-state+json"
+VIEW = re.compile(r'<script type="application/vnd.jupyter.widget-view\+json">(.*?)</script>', re.DOTALL)
+STILLS = Path(__file__).parent / "stills"
+
+
+def as_script(data):
+    """Return `data` as JSON that is safe inside a `<script>` element."""
+    return json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
+
+
+def still_of(name, up):
+    """Return two pictures of an explorer: where scripts do not run, and on paper (never fetched otherwise)."""
+    import fromage_edu.explorers
+
+    still = STILLS / f"{name}.svg"
+    if not still.exists():
+        return "", ""
+    alt = html.escape(getattr(fromage_edu.explorers, name).still_alt)
+    src = f"{up}_static/stills/{name}.svg"
+    return (
+        f'<noscript><img class="explorer-still" src="{src}" alt="{alt}"></noscript>',
+        f'<img class="explorer-still explorer-print" loading="lazy" src="{src}" alt="{alt}">',
+    )
+
+
+def place_views(body, models, up):
+    """Replace the views of `models` (id -> class and traits) in a page's body; other widgets stay as they are."""
+
+    def place(match):
+        model = json.loads(match[1])["model_id"]
+        if model not in models:
+            return match[0]
+        name = models[model]["class"]
+        alone, on_paper = still_of(name, up)
+        return f'<div class="explorer explorer-{name}" data-model="{model}">{alone}</div>{on_paper}'
+
+    return VIEW.sub(place, body)
+
+
+def place(app, pagename, templatename, context, doctree):
+    """Take the widget state out of a page; give the template what its explorers need."""
+    from fromage_edu.explorers.base import page_data
+
+    state, others = None, []
+    for script in context["script_files"]:
+        attributes = getattr(script, "attributes", {})
+        if attributes.get("type") == STATE:
+            body = attributes.get("body", "")
+            state = json.loads(html.unescape(body) if "&quot;" in body[:20] else body)
+        else:
+            others.append(script)
+    context["script_files"] = others
+    if state is None:
+        return
+    data = page_data(state)
+    data.pop("style", None)  # it stands in the book's stylesheet
+    if data["models"]:
+        context["explorers"] = as_script(data)
+        context["body"] = place_views(context["body"], data["models"], "../" * pagename.count("/"))
+
+
+def copy_stills(app, error):
+    """Copy the stills where pages ask for them."""
+    if not error and STILLS.is_dir():
+        shutil.copytree(STILLS, Path(app.outdir, "_static", "stills"), dirs_exist_ok=True)
+
+
+def setup(app):
+    """Run after myst-nb has put the state into the page's scripts."""
+    app.connect("html-page-context", place, priority=800)
+    app.connect("build-finished", copy_stills)

@@ -1,0 +1,81 @@
+"""Cut fonts down to the characters that the book uses."""
+
+import html
+import io
+import logging
+import re
+import unicodedata
+from base64 import b64encode
+from pathlib import Path
+
+from fontTools import subset
+from fontTools.ttLib import TTFont
+
+logging.getLogger("fontTools").setLevel(logging.WARNING)
+# What explorers write into their live formulas, whatever the pages hold: digits, operators, brackets, √ and ∏.
+ALWAYS = "0123456789.,+−-×·/=≈≠<>≤≥()[]{}|‖√∏∑∞′⁄%…⋯ "
+MATH_FEATURES = ["ssty", "dtls", "flac"]
+# Operators that are there for the layout and the screen reader and have no shape.
+INVISIBLE = "\u2061\u2062\u2063\u2064\u200b\u200d\ufe00\ufe01"
+# Italic Greek that does not lie in the alphabet's order.
+ITALIC_VARIANTS = dict(zip("∂ϵϑϰϕϱϖ", range(0x1D715, 0x1D71C), strict=True))
+
+
+def cut(source, characters, features=()):
+    """Return the WOFF2 bytes of the font file `source` with only `characters` (and what they are made of)."""
+    options = subset.Options()
+    options.flavor = "woff2"
+    options.layout_features = list(features)
+    options.hinting = False
+    options.desubroutinize = True
+    options.notdef_outline = True
+    options.name_IDs = [0, 1, 2, 13, 14]  # names, and the licence with its address, which must stay in the file
+    font = subset.load_font(str(source), options)
+    cutter = subset.Subsetter(options)
+    cutter.populate(unicodes=[ord(character) for character in characters])
+    cutter.subset(font)
+    buffer = io.BytesIO()
+    subset.save_font(font, buffer, options)
+    return buffer.getvalue()
+
+
+def italic(letter):
+    """Return the character with which a browser draws `<mi>letter</mi>`."""
+    code = ord(letter)
+    if letter == "h":
+        return "\u210e"
+    for first, last, start in (("a", "z", 0x1D44E), ("A", "Z", 0x1D434), ("α", "ω", 0x1D6FC), ("Α", "Ω", 0x1D6E2)):
+        if ord(first) <= code <= ord(last):
+            return chr(start + code - ord(first))
+    return chr(ITALIC_VARIANTS.get(letter, code))
+
+
+def math_characters(pages):
+    """Return every character that the formulas of these pages are drawn with."""
+    characters = set(ALWAYS)
+    for page in pages:
+        for formula in re.findall(r"<math\b.*?</math>", page, re.DOTALL):
+            text = html.unescape(re.sub(r"<[^>]+>", "", formula))
+            characters.update(text)
+            characters.update(map(italic, re.findall(r"(?<=<mi>)[^<](?=</mi>)", html.unescape(formula))))
+    return {c for c in characters if c not in INVISIBLE and not (c.isspace() and c != " ")}
+
+
+def missing(source, characters):
+    """Return those of `characters` that the font file `source` cannot draw, readable in a message."""
+    drawn = TTFont(str(source)).getBestCmap()
+    lost = sorted(c for c in characters if ord(c) not in drawn)
+    return [f"{c} (U+{ord(c):04X} {unicodedata.name(c, '?')})" for c in lost]
+
+
+def math_font():
+    """Return the path of STIX Two Math (SIL Open Font License), which the package ziamath brings along."""
+    import ziamath
+
+    return Path(ziamath.__file__).parent / "fonts" / "STIXTwoMath-Regular.ttf"
+
+
+def face(family, data, **descriptors):
+    """Return an `@font-face` rule that carries the font itself: it is there at the first layout, and no page jumps."""
+    rules = "".join(f"{name.replace('_', '-')}:{value};" for name, value in descriptors.items())
+    return f'@font-face{{font-family:"{family}";{rules}src:url(data:font/woff2;base64,{b64encode(data).decode()})}}'

@@ -1,0 +1,81 @@
+"""Mend what the tools leave wrong in a page: names and roles for screen readers, sizes of images, the entry page."""
+
+import functools
+import html
+import re
+from pathlib import Path
+
+import imagesize
+
+IMAGE = re.compile(r"<img\b[^>]*>")
+ENTRY = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<meta http-equiv="refresh" content="0; url={page}"><link rel="canonical" href="{page}">
+<link rel="icon" href="_static/favicon.svg"></head>
+<body><main><p><a href="{page}">{title}</a></p></main></body></html>
+"""
+
+
+def mend_body(app, pagename, templatename, context, doctree):
+    """Mend the article while it is still apart from the theme's frame."""
+    body = context.get("body")
+    if not body:
+        return
+    # An aria-label here would hide the visible label ("Show code cell source").
+    body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
+    body = re.sub(r'(<div class="citation" id="[^"]*") role="doc-biblioentry"', r'\1 role="listitem"', body)
+    context["body"] = body
+
+
+@functools.cache
+def size_of(path):
+    """Return the width and height of an image file, or None."""
+    try:
+        width, height = imagesize.get(str(path))
+    except (OSError, ValueError):
+        return None
+    return (width, height) if width > 0 and height > 0 else None
+
+
+def mend_image(tag, folder):
+    """Give an `<img>` its size, so that nothing jumps when it arrives, and load it when it comes near."""
+    source = re.search(r'src="([^"]*)"', tag)
+    if not source or source[1].startswith(("data:", "http")):
+        return tag
+    if " loading=" not in tag:
+        tag = tag.replace("<img", '<img loading="lazy" decoding="async"', 1)
+    size = size_of((folder / source[1]).resolve())
+    if size is None or " width=" in tag or "style=" in tag:
+        return tag
+    return tag.replace("<img", f'<img width="{size[0]}" height="{size[1]}"', 1)
+
+
+def mend_page(text, folder):
+    """Return a whole page mended; a page that is mended already stays as it is."""
+    text = IMAGE.sub(lambda match: mend_image(match[0], folder), text)
+    return text.replace(
+        '<div id="pst-primary-sidebar" class=', '<div id="pst-primary-sidebar" role="region" aria-label="Book" class='
+    )
+
+
+def mend_pages(app, error):
+    """Mend the written pages, and make `index.html` a page that leads to the first one."""
+    if error or app.builder.format != "html":
+        return
+    size_of.cache_clear()
+    out = Path(app.outdir)
+    for docname in [*app.env.found_docs, "search"]:
+        path = out / f"{docname}.html"
+        if path.exists():
+            old = path.read_text(encoding="utf-8")
+            new = mend_page(old, path.parent)
+            if new != old:
+                path.write_text(new, encoding="utf-8")
+    entry = ENTRY.format(title=html.escape(app.config.html_title), page=f"{app.config.root_doc}.html")
+    (out / "index.html").write_text(entry, encoding="utf-8")
+
+
+def setup(app):
+    """Mend bodies before the explorers are placed, pages before they are bundled."""
+    app.connect("html-page-context", mend_body, priority=700)
+    app.connect("build-finished", mend_pages, priority=850)

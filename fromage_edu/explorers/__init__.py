@@ -1,0 +1,11 @@
+"""Explorers: sliders that live in a notebook with a kernel and in the built page without one.
+
+>>> from fromage_edu.explorers import TrustRegions
+>>> TrustRegions(depth=30, step=0.1)
+TrustRegions(depth=30, step=0.1)
+"""
+
+from fromage_edu.explorers.scalar_network import ScalarNetwork
+from fromage_edu.explorers.trust_regions import TrustRegions
+
+__all__ = ["ScalarNetwork", "TrustRegions"]

@@ -1,0 +1,110 @@
+"""What all explorers share: their JavaScript, their style, their validated traits, and their place in a page."""
+
+import math
+import numbers
+from importlib.resources import files
+from typing import Any, ClassVar
+
+try:
+    import anywidget
+    import traitlets
+except ImportError as error:
+    raise ImportError('explorers need anywidget: pip install "fromage-edu[explorers]"') from error
+
+
+def _text(name: str) -> str:
+    return (files(__package__) / name).read_text(encoding="utf-8")
+
+
+#: JavaScript that stands before every explorer's own: pure mathematics, then drawing.
+SHARED = _text("math.js") + "\n" + _text("plot.js")
+#: One look for the page, Jupyter and Colab, light and dark.
+STYLE = _text("style.css")
+
+
+class Quantity(traitlets.TraitType):
+    """A synchronized number with a range; an error names the explorer, the trait, its range and the value."""
+
+    def __init__(self, default: float, low: float, high: float, *, whole: bool = False, smallest: float = 0):
+        super().__init__(default_value=default)
+        self.low, self.high, self.whole, self.smallest = low, high, whole, smallest
+        self.tag(sync=True)
+
+    def validate(self, obj: Any, value: Any) -> float:
+        """Return the value as an int or a float, or raise a TraitError."""
+        real = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+        inside = real and self.low <= value <= self.high and abs(value) >= self.smallest
+        if inside and (not self.whole or value == int(value)):
+            return int(value) if self.whole else float(value)
+        kind = "a whole number" if self.whole else "a number"
+        gap = f" and at least {self.smallest:g} away from 0" if self.smallest else ""
+        raise traitlets.TraitError(
+            f"{type(obj).__name__}: {self.name} must be {kind} from {self.low:g} to {self.high:g}{gap}, not {value!r}"
+        )
+
+
+class Explorer(anywidget.AnyWidget):
+    """A slider with a story; a subclass adds `Quantity` traits and a `.js` file beside its own module."""
+
+    _esm: ClassVar[str] = SHARED
+    _css: ClassVar[str] = STYLE
+    #: JavaScript of this class alone.
+    source: ClassVar[str]
+    #: The sentence that stands for the picture where it cannot be seen.
+    still_alt: ClassVar[str]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Read the JavaScript that lies beside the Python module."""
+        if "__module__" in vars(cls) and "source" not in vars(cls) and Explorer in cls.__bases__:
+            cls.source = _text(cls.__module__.rsplit(".", 1)[-1] + ".js")
+            cls._esm = SHARED + "\n" + cls.source
+        super().__init_subclass__(**kwargs)
+
+    def __init__(self, **values: float) -> None:
+        """Set the opening state; Reset returns to it."""
+        unknown = sorted(values.keys() - set(self.trait_names()))
+        if unknown:
+            takes = ", ".join(self.quantities())
+            raise TypeError(f"{type(self).__name__} has no trait {unknown[0]!r}: it takes {takes}")
+        super().__init__(**values)
+
+    @classmethod
+    def quantities(cls) -> dict[str, Quantity]:
+        """The traits that a reader moves, by name, in the order of definition."""
+        return {
+            name: trait
+            for part in reversed(cls.__mro__)
+            for name, trait in vars(part).items()
+            if isinstance(trait, Quantity)
+        }
+
+    def __repr__(self) -> str:
+        """The call that makes this explorer in its present state, the same in every run."""
+        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.quantities())
+        return f"{type(self).__name__}({values})"
+
+
+def page_data(state: dict) -> dict:
+    """Turn the widget state that a notebook embeds into what the page host needs, each text once.
+
+    Args:
+        state: `{"state": {model_id: {"model_module": …, "state": {…}}}}`, as Jupyter embeds it.
+
+    Returns:
+        `{"shared": js, "style": css, "modules": {class: js}, "models": {model_id: {"class": …, "traits": {…}}}}`.
+        Other widgets are ignored. The texts are the library's present ones, not those of the notebook's run.
+
+    """
+    from fromage_edu import explorers
+
+    modules, models = {}, {}
+    for model_id, entry in state.get("state", {}).items():
+        values = entry.get("state", {})
+        room, _, name = values.get("_anywidget_id", "").rpartition(".")
+        if not room.startswith("fromage_edu.explorers.") or name not in explorers.__all__:
+            continue
+        cls = getattr(explorers, name)
+        modules[name] = cls.source
+        traits = {key: values.get(key, trait.default_value) for key, trait in cls.quantities().items()}
+        models[model_id] = {"class": name, "traits": traits}
+    return {"shared": SHARED, "style": STYLE, "modules": modules, "models": models}

@@ -1,0 +1,97 @@
+// Draws the explorers of a built page, with no kernel and no network, also from disk: reads texts and traits from the
+// JSON in #explorers, imports each class's module once from a Blob, calls render({ model, el }) for every place, and
+// keeps the state of what the reader moved in the URL: #TrustRegions?depth=30&step=0.1;ScalarNetwork?a=2
+(() => {
+  // The part of the Jupyter widget model that explorers use.
+  function makeModel(traits) {
+    const values = { ...traits }, listeners = new Map();
+    const emit = (name, ...values) => [...(listeners.get(name) ?? [])].forEach((listener) => listener(...values));
+    const model = {
+      get: (key) => values[key],
+      set(key, value) {
+        const patch = typeof key === "object" ? key : { [key]: value };
+        const changed = Object.keys(patch).filter((name) => values[name] !== patch[name]);
+        Object.assign(values, patch);
+        for (const name of changed) emit("change:" + name, model, values[name]);
+        if (changed.length) emit("change", model);
+      },
+      save_changes() {},
+      send() {},
+      on(names, listener) {
+        for (const name of names.split(" ")) listeners.set(name, [...(listeners.get(name) ?? []), listener]);
+      },
+      off(names, listener) {
+        if (!names) return listeners.clear();
+        for (const name of names.split(" ")) {
+          listeners.set(name, listener ? (listeners.get(name) ?? []).filter((one) => one !== listener) : []);
+        }
+      },
+    };
+    return model;
+  }
+
+  const drawn = new Map();  // name in the URL → { model, opening, clean, place, moved }
+
+  function readHash({ scroll }) {
+    let target;
+    for (const part of location.hash.slice(1).split(";")) {
+      const [name, query = ""] = part.split("?"), entry = drawn.get(name), patch = {};
+      if (!entry) continue;
+      for (const [key, text] of new URLSearchParams(query)) {
+        const value = text.trim() === "" ? NaN : Number(text);
+        if (Object.hasOwn(entry.opening, key) && Number.isFinite(value)) patch[key] = entry.clean(key, value);
+      }
+      entry.model.set(patch);
+      target ??= entry.place;
+    }
+    if (target && scroll) target.scrollIntoView({ block: "start" });
+  }
+
+  let timer;
+  function writeHash() {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      const parts = [];
+      for (const [name, { model, opening }] of drawn) {
+        const keys = Object.keys(opening);
+        if (keys.every((key) => model.get(key) === opening[key])) continue;
+        parts.push(name + "?" + keys.map((key) => `${key}=${model.get(key)}`).join("&"));
+      }
+      const mine = location.hash.slice(1).split(";").some((part) => drawn.has(part.split("?")[0]) && part.includes("?"));
+      if (!parts.length && !mine) return;  // the reader's own anchor stays
+      history.replaceState(history.state, "", parts.length ? "#" + parts.join(";") : location.pathname + location.search);
+    }, 250);
+  }
+
+  async function start() {
+    const json = document.getElementById("explorers");
+    if (!json) return;
+    const { shared, modules, models } = JSON.parse(json.textContent);
+    const imported = {}, live = {}, counts = {};
+    for (const place of document.querySelectorAll(".explorer[data-model]")) {
+      const id = place.dataset.model, entry = models[id];
+      if (!entry) continue;
+      const { class: name, traits } = entry;
+      counts[name] = (counts[name] ?? 0) + 1;
+      const label = counts[name] === 1 ? name : `${name}-${counts[name]}`;
+      try {
+        imported[name] ??= import(URL.createObjectURL(new Blob([shared, "\n", modules[name]], { type: "text/javascript" })));
+        const { default: explorer } = await imported[name];
+        const model = (live[id] ??= makeModel(traits));
+        explorer.render({ model, el: place });
+        if (!place.id && !document.getElementById(label)) place.id = label;
+        drawn.set(label, { model, opening: { ...traits }, clean: explorer.clean, place });
+        place.dataset.ready = "";
+      } catch (error) {
+        place.textContent = "This explorer could not be drawn.";
+        console.error(error);
+      }
+    }
+    readHash({ scroll: true });
+    for (const { model } of drawn.values()) model.on("change", writeHash);
+    addEventListener("hashchange", () => readHash({ scroll: true }));
+  }
+
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+  else start();
+})();

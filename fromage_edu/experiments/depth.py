@@ -363,8 +363,8 @@ def recordings(progress=lambda text: None, presets=("recorded", "recorded, float
             progress(f"{preset}: depth {point.depth}, {records[-1].seconds:.0f} s")
     finals = pd.DataFrame([row for record in records for row in record.finals])
     curves = pd.DataFrame([row for record in records for row in record.curves])
-    main_rates = set(zip((e.name for e in ENTRANTS), (e.lr for e in ENTRANTS), strict=True))
-    kept = [rate in main_rates for rate in zip(curves["entrant"], curves["lr"], strict=True)]
+    chosen = {(entrant.name, entrant.lr) for entrant in ENTRANTS}
+    kept = curves[["entrant", "lr"]].apply(tuple, axis=1).isin(chosen)
     race = curves[kept & (curves["depth"] == race_depth) & (curves["dtype"] == "float32")]
     configs = {preset: asdict(PRESETS[preset]) for preset in presets}
     return {"depth_finals": (finals, configs), "depth_race": (race, configs)}

@@ -24,9 +24,9 @@ class Stack:
     hidden layers, of the last. Each optimizer is given the slices that hold its own networks.
 
     Args:
+        starts: perceptrons with biases, ReLU and a linear output, of the same widths, at least three layers.
         optimizers: for each a function from tensors to a `torch.optim.Optimizer`. It must treat networks
             and layers in a tensor apart: elementwise ones do, Fromage does as `StackedFromage`.
-            layers in a tensor apart: elementwise ones do, Fromage does as `StackedFromage`.
         dtype: of the weights.
 
     Example:
@@ -142,8 +142,9 @@ class StackedFromage(torch.optim.Optimizer):
                 # No gradient, no step and nothing to correct; a zero tensor takes the raw
                 # step of gradient descent.
                 moves = (slope != 0) & (size != 0)
-                shrink = torch.where(moves, (1 + lr * lr) ** -0.5, 1.0).to(tensor.dtype)
-                length = torch.where(moves, lr * size, lr * (size == 0)).to(tensor.dtype)
+                one = torch.ones_like(size)
+                shrink = torch.where(moves, one * (1 + lr * lr) ** -0.5, one).to(tensor.dtype)
+                length = lr * torch.where(moves, size, size == 0).to(tensor.dtype)
                 # Divided first: lr * size / slope alone may leave the range of float32.
-                direction = tensor.grad / torch.where(moves, slope, 1.0).to(tensor.dtype)
+                direction = tensor.grad / torch.where(moves, slope, one).to(tensor.dtype)
                 tensor.sub_(direction.mul_(length)).mul_(shrink)

@@ -1,0 +1,213 @@
+"""The experiments: the shape they share, the stack against plain training, and the numbers of the race."""
+
+import dataclasses
+from functools import partial
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from fromage_edu import Fromage
+from fromage_edu.data import digits
+from fromage_edu.experiments import depth, record
+from fromage_edu.experiments.stack import Stack, StackedFromage
+
+QUICK = depth.PRESETS["quick"]
+
+
+@pytest.fixture(scope="module")
+def quick_records():
+    return [depth.run_point(point) for point in depth.points(QUICK)]
+
+
+# One optimizer for a stack, one for a network alone.
+RIVALS = {
+    "Fromage": (partial(StackedFromage, lr=0.01), partial(Fromage, lr=0.01)),
+    "Adam": (depth.ADAM.build, partial(torch.optim.Adam, lr=depth.ADAM.lr)),
+    "Adam, tiny eps": (depth.ADAM_TINY_EPS.build, partial(torch.optim.Adam, lr=0.001, eps=1e-30)),
+    "SGD + momentum": (depth.SGD.build, partial(torch.optim.SGD, lr=0.1, momentum=0.9)),
+}
+
+
+@pytest.mark.parametrize("layers", [2, 12])
+def test_a_stack_trains_as_each_network_would_alone(layers):
+    data = digits(dtype=torch.float64)
+    seeds = (1, 2, 3)
+    starts = [depth.network(layers, width=8, seed=seed) for seed in seeds]
+    stack = Stack(starts, [stacked for stacked, _ in RIVALS.values()], torch.float64)
+    batches = torch.stack([torch.arange(step, step + 60).view(3, 20) for step in range(0, 300, 60)])
+    for batch in batches:
+        losses, accuracies = stack.step(data.x_train[batch], data.y_train[batch])
+
+    for index, (name, (_, alone)) in enumerate(RIVALS.items()):
+        # A stack sums in another order than a network alone; Adam with a tiny eps enlarges even rounding.
+        tolerance = 1e-5 if name == depth.TINY_EPS else 1e-9
+        for member, seed in enumerate(seeds):
+            net = depth.network(layers, width=8, seed=seed).double()
+            optimizer = alone(net.parameters())
+            for batch in batches[:, member]:
+                logits = net(data.x_train[batch])
+                loss = cross_entropy(logits, data.y_train[batch])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            place = index * len(seeds) + member
+            assert losses[place].item() == pytest.approx(loss.item(), rel=tolerance), name
+            right = (logits.argmax(1) == data.y_train[batch]).double().mean().item()
+            assert accuracies[place].item() == pytest.approx(right), name
+            outputs = stack.logits(data.x_train.expand(len(starts) * len(RIVALS), -1, -1))[place]
+            assert (outputs - net(data.x_train)).abs().max() < tolerance, name
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e15])
+def test_stacked_fromage_is_fromage_in_float32_at_any_scale(scale):
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(3, 4, 5, 6, generator=generator)
+    gradient = scale * torch.randn(3, 4, 5, 6, generator=generator)
+    gradient[0, 0] = 0.0
+    weights[1, 1] = 0.0
+    stacked = weights.clone()
+    stacked.grad = gradient.clone()
+    StackedFromage([stacked], lr=0.1).step()
+    for row in range(3):
+        for column in range(4):
+            alone = torch.nn.Parameter(weights[row, column].clone())
+            alone.grad = gradient[row, column].clone()
+            Fromage([alone], lr=0.1).step()
+            torch.testing.assert_close(stacked[row, column], alone.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_network_that_diverges_leaves_its_neighbors_alone():
+    config = dataclasses.replace(QUICK, depths=(2,), epochs=1)
+    wild = dataclasses.replace(config, entrants=(depth.FROMAGE, depth.Entrant("SGD", lr=1e20), depth.ADAM))
+    quiet = dataclasses.replace(config, entrants=(depth.FROMAGE, depth.ADAM))
+    finals = {
+        name: [
+            row for row in depth.run_point(depth.Point(each, 2)).finals if row["entrant"] != "SGD + momentum"
+        ]
+        for name, each in {"wild": wild, "quiet": quiet}.items()
+    }
+    assert finals["wild"] == finals["quiet"]
+    (record_,) = [depth.run_point(point) for point in depth.points(wild)]
+    assert [row["diverged"] for row in record_.finals] == [False, False, True, True, False, False]
+
+
+def test_the_same_config_gives_the_same_numbers(quick_records):
+    again = [depth.run_point(point) for point in depth.points(QUICK)]
+    assert [r.finals for r in again] == [r.finals for r in quick_records]
+    assert [r.curves for r in again] == [r.curves for r in quick_records]
+
+
+def test_a_seed_does_not_depend_on_who_trains_beside_it():
+    both, alone = (dataclasses.replace(QUICK, depths=(2,), seeds=seeds) for seeds in ((1, 2), (2,)))
+    rows = {
+        name: [row for row in depth.run_point(depth.Point(config, 2)).finals if row["seed"] == 2]
+        for name, config in {"both": both, "alone": alone}.items()
+    }
+    for left, right in zip(rows["both"], rows["alone"], strict=True):
+        # Sums run in another order in a larger stack; after two epochs that is all the difference there is.
+        assert left["train_accuracy"] == pytest.approx(right["train_accuracy"], abs=0.02)
+
+
+def test_the_global_random_state_is_left_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    depth.network(3, seed=1)
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_rows_are_tidy(quick_records):
+    runs = len(QUICK.entrants) * len(QUICK.seeds)
+    for point, each in zip(depth.points(QUICK), quick_records, strict=True):
+        assert len(each.finals) == runs and len(each.curves) == runs * QUICK.epochs
+        assert {row["depth"] for row in each.curves + each.finals} == {point.depth}
+        assert {row["epoch"] for row in each.curves} == set(range(1, QUICK.epochs + 1))
+        assert all(0 <= row["accuracy"] <= 1 for row in each.curves)
+
+
+def test_summary_has_a_row_for_each_depth_and_entrant(quick_records):
+    summary = depth.summarise(quick_records)
+    assert len(summary) == len(QUICK.depths) * len(QUICK.entrants)
+    assert (summary["lowest"] <= summary["median"]).all() and (summary["median"] <= summary["highest"]).all()
+    assert (summary["runs"] == len(QUICK.seeds)).all()
+    assert set(summary["verdict"]) <= {"learns", "chance", "between"}
+
+
+def test_best_learning_rates_keeps_one_row_each():
+    import pandas as pd
+
+    rows = [
+        {
+            "dtype": "float32",
+            "depth": 2,
+            "entrant": "Adam",
+            "lr": lr,
+            "train_accuracy": accuracy,
+            "diverged": False,
+        }
+        for lr, accuracies in {0.1: (0.9, 0.1, 0.2), 0.01: (0.5, 0.6, 0.7)}.items()
+        for accuracy in accuracies
+    ]
+    best = depth.best_learning_rates(depth.summarise(pd.DataFrame(rows)))
+    assert best[["lr", "median", "learned"]].values.tolist() == [[0.01, 0.6, 3]]
+
+
+def test_figures_draw_every_entrant(quick_records):
+    import matplotlib.pyplot as plt
+
+    fig = depth.figure(depth.summarise(quick_records))
+    texts = {text.get_text() for text in fig.axes[0].texts}
+    assert {entrant.name for entrant in QUICK.entrants} <= texts
+    race = depth.race_figure(quick_records[1].curves)
+    assert {ax.get_title(loc="left") for ax in race.axes} == {entrant.name for entrant in QUICK.entrants}
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"depths": ()}, "depths is empty"),
+        ({"depths": (1, 5)}, r"depths are \(1, 5\)"),
+        ({"seeds": ()}, "seeds is empty"),
+        ({"epochs": 0}, "epochs 0"),
+        ({"dtype": "float16"}, "'float16'"),
+    ],
+)
+def test_bad_configs_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        depth.Config(**options)
+
+
+def test_an_unknown_optimizer_is_refused():
+    with pytest.raises(ValueError, match="'Lion'.*'Fromage', 'Adam' or 'SGD'"):
+        depth.Entrant("Lion", lr=0.1)
+
+
+def test_small_data_batches_do_not_break_the_loop():
+    config = dataclasses.replace(QUICK, depths=(2,), epochs=1, batch_size=5000)
+    assert len(depth.run_point(depth.Point(config, 2)).finals) == len(config.entrants) * len(config.seeds)
+
+
+def test_the_signal_and_the_gradient_fade_by_a_sixth_of_their_square_in_each_layer():
+    typical = [depth.first_layer_gradient(layers, seed=201) for layers in (10, 20, 30)]
+    for shallow, deep in zip(typical, typical[1:], strict=False):
+        assert 6.0**-5 / 30 < deep / shallow < 6.0**-5 * 30
+
+
+def test_who_learns_at_thirty_layers():
+    """The chapter's claim on fresh seeds, in an eighth of its epochs; thresholds with a wide margin."""
+    config = depth.Config(depths=(30,), seeds=(301, 302, 303, 304, 305), epochs=5, final_lr=1.0)
+    (summary,) = [depth.summarise([depth.run_point(point)]) for point in depth.points(config)]
+    best = dict(zip(summary["entrant"], summary["highest"], strict=True))
+    assert best["Adam"] < depth.CHANCE and best["SGD + momentum"] < depth.CHANCE
+    assert best["Fromage"] > depth.CHANCE and best[depth.TINY_EPS] > depth.CHANCE
+
+
+def test_recording_writes_both_tables(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(depth, "recordings", partial(depth.recordings, presets=("quick",), race_depth=6))
+    record.main(["depth", "--folder", str(tmp_path)])
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"{name}.{ending}" for name in ("depth_finals", "depth_race") for ending in ("csv", "json")
+    }
+    assert "quick: depth 2" in capsys.readouterr().out

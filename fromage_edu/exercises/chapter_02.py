@@ -5,9 +5,9 @@ from fromage_edu.exercises.form import close, exercise
 __all__ = ["check_02_1", "check_02_2", "check_02_3"]
 
 
-@exercise("two numbers (relative change, D)", right="right: the function has not moved, and yet D is 1.5")
+@exercise("two numbers (relative change, D)", right="right: the function has not moved, yet D is above 14")
 def check_02_1(answer):
-    """Relative change and deep relative trust when a is doubled and b halved.
+    """Relative change and deep relative trust when a is multiplied and b divided by 4.
 
     >>> check_02_1((0, 0))
     not quite: the relative change is right; D squares u and v, so nothing cancels in it
@@ -15,8 +15,8 @@ def check_02_1(answer):
     """
     change, trust = answer
     if not close(change, 0, rel=1e-6):
-        return "a doubles and b halves: what does the product a·b do?"
-    return close(trust, 1.5) or "the relative change is right; D squares u and v, so nothing cancels in it"
+        return "a grows fourfold and b shrinks fourfold: what does the product a·b do?"
+    return close(trust, 14.625) or "the relative change is right; D squares u and v, so nothing cancels in it"
 
 
 @exercise("a number", right="right: far above 20, far below the constant 1,048,575")

@@ -67,7 +67,7 @@ def fromage_update(
     w_peak, g_peak = w.detach().abs().amax(), g.detach().abs().amax()
     w_unit, g_unit = w / torch.where(w_peak == 0, 1.0, w_peak), g / torch.where(g_peak == 0, 1.0, g_peak)
     w_norm, g_norm = frobenius_norm(w_unit), frobenius_norm(g_unit)
-    lr = torch.as_tensor(lr, device=w.device).to(w_norm.dtype).squeeze()
+    lr = torch.as_tensor(lr, dtype=w_norm.dtype, device=w.device).squeeze()
 
     step = lr * w_norm / torch.where(g_norm == 0, 1.0, g_norm)
     new = w_unit - step.to(dtype) * g_unit
@@ -246,10 +246,12 @@ def _check_options(options):
     if isinstance(lr, Tensor):
         if lr.numel() != 1:
             raise ValueError(f"lr has shape {tuple(lr.shape)}: give a number or a one-element tensor")
-    elif isinstance(lr, bool) or not isinstance(lr, Real):
-        raise TypeError(f"lr is {lr!r}: give a number or a one-element tensor")
-    if not 0 <= float(lr) < math.inf:
-        raise ValueError(f"lr is {float(lr)}: it must be finite and >= 0; a good start is 0.01")
+        lr = lr.item()
+    for name, value in (("lr", lr), ("momentum", momentum), ("p_bound", 1 if p_bound is None else p_bound)):
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise TypeError(f"{name} is {value!r}: give a number")
+    if not 0 <= lr < math.inf:
+        raise ValueError(f"lr is {lr}: it must be finite and >= 0; a good start is 0.01")
     if not 0 <= momentum < 1:
         raise ValueError(f"momentum is {momentum}: it must be >= 0 and < 1")
     if p_bound is not None and not p_bound >= 1:

@@ -44,7 +44,7 @@ export function number(x, digits = 3) {
   const size = Math.abs(x), sign = x < 0 ? "−" : "";
   if (size === 0) return "0";
   const [mantissa, exponent] = size.toExponential(digits - 1).split("e");
-  if (+exponent < -3 || +exponent > 5) {
+  if (+exponent < -4 || +exponent > 5) {
     const [short, power] = size.toExponential(1).split("e");
     return `${sign}${short}${SPACE}×${SPACE}10${superscript(+power)}`;
   }

@@ -26,7 +26,7 @@ export const steps = (low, high, by) =>
 
 // ---- SVG as text --------------------------------------------------------------------------------------------------
 
-const px = (x) => String(round(clamp(x, -9999, 9999), 1));
+const px = (x) => String(Number.isFinite(x) ? round(clamp(x, -9999, 9999), 1) : 0);
 
 export function tag(name, attributes = {}, ...children) {
   const pairs = Object.entries(attributes).map(([key, value]) => ` ${key}="${typeof value === "number" ? px(value) : value}"`);
@@ -50,16 +50,17 @@ export const curve = (f, xs, X, Y) => xs.map((x) => [X(x), Y(f(x))]);
 
 export function axisX(X, y, ticks, title) {
   const [r0, r1] = X.range;
+  const anchor = (at) => (X(at) > r1 - 12 ? "end" : X(at) < r0 + 12 ? "start" : "middle");
   return line(r0, y, r1, y, "fx-axis")
-    + ticks.map(([at, text]) => line(X(at), y, X(at), y + 4, "fx-axis") + tag("text", { x: X(at), y: y + 16, class: "fx-tick", "text-anchor": "middle" }, text)).join("")
-    + tag("text", { x: r1, y: y + 32, class: "fx-title", "text-anchor": "end" }, title);
+    + ticks.map(([at, text]) => line(X(at), y, X(at), y + 4, "fx-axis") + tag("text", { x: X(at), y: y + 17, class: "fx-tick", "text-anchor": anchor(at) }, text)).join("")
+    + tag("text", { x: r1, y: y + 33, class: "fx-title", "text-anchor": "end" }, title);
 }
 
 export function axisY(Y, x, ticks, title) {
   const [r0, r1] = Y.range;
   return line(x, r0, x, r1, "fx-axis")
     + ticks.map(([at, text]) => line(x - 4, Y(at), x, Y(at), "fx-axis") + tag("text", { x: x - 7, y: Y(at) + 4, class: "fx-tick", "text-anchor": "end" }, text)).join("")
-    + tag("text", { x: 2, y: Math.min(r0, r1) - 8, class: "fx-title" }, title);
+    + (title ? tag("text", { x: Math.max(0, x - 30), y: Math.min(r0, r1) - 9, class: "fx-title" }, title) : "");
 }
 
 // The region where f ≥ level over a grid of points, as one SVG path, and its border as another: marching squares.
@@ -151,7 +152,6 @@ export function instrument(spec) {
       schedule();
     };
     const pictures = html("div", { class: "fx-views" }, ...views.map(({ figure }) => figure));
-    only(views.map(({ figure }) => figure));
 
     const sliders = keys.map((key) => makeSlider(key, spec.quantities[key]));
     const groups = spec.groups.map((group) => html("div", { class: "fx-sliders" }, ...sliders.filter((one) => group.keys.includes(one.key)).map((one) => one.element)));
@@ -218,7 +218,7 @@ export function instrument(spec) {
 
     const row = ({ kind, name, formula, value }) =>
       `<div class="fx-row ${kind}"><span class="fx-name"><svg class="fx-swatch" viewBox="0 0 28 8" aria-hidden="true"><line x1="1" y1="4" x2="27" y2="4" class="fx-line ${kind}"/></svg>${name}</span>`
-      + `<span class="fx-formula">${formula}</span><output class="fx-value">${value}</output></div>`;
+      + `<span class="fx-formula">${formula.map((part) => `<span>${part}</span>`).join("")}</span><output class="fx-value">${value}</output></div>`;
 
     function makeSlider(key, quantity) {
       const { values } = quantity;
@@ -242,11 +242,12 @@ export function instrument(spec) {
     }
 
     function makeView(view) {
-      const figure = html("figure", { class: `fx-view ${view.kind ?? ""}` }, html("figcaption", {}, view.title));
+      const figure = html("figure", { class: `fx-view ${view.kind ?? ""}` }, html("figcaption"));
+      const caption = (state) => { figure.firstChild.textContent = typeof view.title === "function" ? view.title(state) : view.title; };
       if (view.html) {
         const table = html("div", { class: "fx-table" });
         figure.append(table);
-        return { figure, show: (_, state) => { table.innerHTML = view.html(state); } };
+        return { figure, show: (_, state) => { caption(state); table.innerHTML = view.html(state); } };
       }
       const svg = document.createElementNS(SVG, "svg"), ink = document.createElementNS(SVG, "g");
       svg.setAttribute("role", "img");
@@ -296,6 +297,7 @@ export function instrument(spec) {
       return {
         figure,
         show(state, exact) {
+          caption(exact);
           const { clientWidth, clientHeight } = svg;
           if (clientWidth) size = { width: clientWidth, height: clientHeight };
           svg.setAttribute("viewBox", `0 0 ${size.width} ${size.height}`);

@@ -1,8 +1,8 @@
 """Run notebooks in fresh kernels, several at a time, and keep what they wrote.
 
-A notebook runs alone, in an empty directory and on one core, as it does for a reader who downloaded only that
-file. What it wrote is kept under a key made of its code cells, the library's source and the versions of what
-it runs on: change any of these and the notebook is stale.
+A notebook runs alone, in an empty directory and on one core, as it does for a reader who downloaded only
+that file. What it wrote is kept under a key made of its code cells, the library's source and the versions
+of what it runs on: change any of these and the notebook is stale.
 """
 
 import concurrent.futures
@@ -33,7 +33,7 @@ class NotebookFailed(Exception):
 def library_key(library=LIBRARY):
     """Hash of everything outside a notebook that its outputs depend on.
 
-    Scripts and styles of explorers are left out: a built page takes them from the library, not from the notebook.
+    Scripts and styles of explorers are left out: a built page takes them from the library itself.
     """
     digest = hashlib.sha256(sys.version.encode())
     for path in sorted(library.rglob("*")):
@@ -116,8 +116,8 @@ def run(keys, *, force=False, jobs=None, say=print):
     """Run the stale notebooks of `keys` (path -> key), or all if `force`, `jobs` at a time."""
     CACHE.mkdir(parents=True, exist_ok=True)
     # The longest first: a pool that ends with its longest job idles.
-    stale = sorted((path for path, key in keys.items() if force or not _kept(key).exists()), key=_last_seconds)
-    stale.reverse()
+    stale = [path for path, key in keys.items() if force or not _kept(key).exists()]
+    stale.sort(key=_last_seconds, reverse=True)
     if not stale:
         return
     jobs = min(jobs or max(2, min(4, os.cpu_count() or 2)), len(stale))

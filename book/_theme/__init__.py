@@ -1,8 +1,8 @@
 """The book's Sphinx extension: light pages that need no network, no kernel and no math engine.
 
-`executed` puts fresh outputs into the notebooks that Sphinx reads, `formulas` turns LaTeX into MathML, `explorers`
-places the sliders, `repairs` mends names, roles and sizes, and `bundle` writes one stylesheet and one script with
-only what the built pages use. `address` adds what depends on where the book will live.
+`executed` puts fresh outputs into the notebooks that Sphinx reads, `formulas` turns LaTeX into MathML,
+`explorers` places the sliders, `repairs` mends names, roles and sizes, and `bundle` writes one stylesheet
+and one script with only what the built pages use. `address` adds what depends on where the book will live.
 """
 
 import hashlib

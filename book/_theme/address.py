@@ -1,8 +1,9 @@
 """What depends on where the book and its repository live; both may be unknown.
 
-The repository's address is the one setting `[project.urls] Repository` in `pyproject.toml`: with it, pages grow a
-repository button and a Colab button. The book's own address comes from the environment variable `BOOK_URL`, which
-the workflow that publishes the pages sets: with it, pages name their canonical address and open graph URL.
+The repository's address is the one setting `[project.urls] Repository` in `pyproject.toml`: with it, pages
+grow a repository button and a Colab button. The book's own address comes from the environment variable
+`BOOK_URL`, which the workflow that publishes the pages sets: with it, pages name their canonical address
+and open graph URL.
 """
 
 import os

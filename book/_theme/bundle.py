@@ -1,7 +1,7 @@
-"""One stylesheet with only the rules the book uses, one deferred script, and no page left over from an older build.
+"""One stylesheet with only the rules the book uses, one deferred script, no page left over from before.
 
-The stylesheet depends on all pages together: when one page is written anew, the others are read from where the last
-build left them.
+The stylesheet depends on all pages together: when one page is written anew, the others are read from where
+the last build left them.
 """
 
 import re
@@ -17,11 +17,10 @@ EXPLORERS = HERE.parents[1] / "fromage_edu" / "explorers"
 THEME_CSS = ["basic.css", "styles/pydata-sphinx-theme.css"]
 THEME_JS = "scripts/pydata-sphinx-theme.js"
 ICON_FONT = "vendor/fontawesome/webfonts/fa-solid-900.woff2"
-# Live code in the browser (it loads from a CDN), the theme's wrapper of the file above, and a font's 1.5 MB script.
+# Live code in the browser (from a CDN), the theme's wrapper of the file above, a font's 1.5 MB script.
 UNWANTED = ("thebe", "styles/theme.css", "fontawesome.js")
 # Elements that only scripts make, and the steps of an animation.
-MADE_BY_SCRIPTS = set("kbd canvas svg path g text button label output input select option table td th tr".split())
-MADE_BY_SCRIPTS |= {"from", "to", "math", "dialog", "details", "summary", "figure", "code"}
+MADE_BY_SCRIPTS = set("kbd canvas svg path g text button label output input table td th tr from to".split())
 
 
 def name_of(asset):
@@ -44,7 +43,7 @@ def collect(app, pagename, templatename, context, doctree):
 
 
 def drop_leftovers(app, out):
-    """Remove pages, downloads and images that no source stands behind any more; return the pages that stay."""
+    """Remove pages and images that no source stands behind any more; return the pages that stay."""
     alive = {out / f"{docname}.html" for docname in [*app.env.found_docs, "search"]}
     for path in out.rglob("*.html"):
         if path not in alive and path != out / "index.html" and "_static" not in path.relative_to(out).parts:
@@ -85,7 +84,8 @@ def style_text(pages, script, vendor, static):
     explorers = EXPLORERS / "style.css"
     # The explorers' own rules are kept whole: their elements are made by modules inside the pages' data.
     kept = stylesheet.squeeze(explorers.read_text(encoding="utf-8")) if explorers.exists() else ""
-    css = stylesheet.purge(vendor, words, tags) + stylesheet.squeeze(own) + kept
+    # In a layer of its own, the theme gives way to any rule of ours, whatever its selectors.
+    css = f"@layer theme{{{stylesheet.purge(vendor, words, tags)}}}{stylesheet.squeeze(own)}{kept}"
     css = stylesheet.drop_unread_variables(css, script + html)
     icons = {character for character in css if 0xE000 <= ord(character) <= 0xF8FF}
     icon_data = fonts.cut(static / ICON_FONT, icons)
@@ -95,7 +95,8 @@ def style_text(pages, script, vendor, static):
         LOG.warning("the math font has no glyph for %s", ", ".join(lost), type="formulas")
     math_data = fonts.cut(fonts.math_font(), characters, fonts.MATH_FEATURES)
     LOG.info("book.css: %d of %d kB of rules", len(css) / 1000, len(vendor) / 1000)
-    LOG.info("fonts: %d icons in %.1f kB, formulas in %.1f kB", len(icons), len(icon_data) / 1e3, len(math_data) / 1e3)
+    sizes = len(icons), len(icon_data) / 1000, len(characters), len(math_data) / 1000
+    LOG.info("fonts: %d icons in %.1f kB, %d characters of formulas in %.1f kB", *sizes)
     faces = fonts.face("Font Awesome 6 Free", icon_data, font_weight=900)
     return faces + fonts.face("Book Math", math_data, font_display="swap") + css
 

@@ -1,8 +1,8 @@
-"""Give Sphinx the notebooks with fresh outputs: run what is stale, several at a time, before anything is read.
+"""Give Sphinx the notebooks with fresh outputs: what is stale is run before anything is read.
 
-The committed notebooks are slim (no images, no widget state), and Sphinx itself cannot see that a change in the
-library makes a page stale. So each notebook has a key (see `tools/execution.py`), and a page is read again when its
-notebook's key has changed since the last build.
+The committed notebooks are slim (no images, no widget state), and Sphinx itself cannot see that a change in
+the library makes a page stale. So each notebook has a key (see `tools/execution.py`), and a page is read
+again when its notebook's key has changed since the last build.
 """
 
 import json

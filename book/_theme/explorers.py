@@ -1,4 +1,4 @@
-"""Place the explorers: one block of data per page with each class's module once, and a `<div>` for each view."""
+"""Place the explorers: a block of data per page, with each class's module once, and a `<div>` per view."""
 
 import html
 import json
@@ -17,7 +17,7 @@ def as_script(data):
 
 
 def still_of(name, up):
-    """Return two pictures of an explorer: where scripts do not run, and on paper (never fetched otherwise)."""
+    """Return two pictures of an explorer: for where no script runs, and for paper (not fetched otherwise)."""
     import fromage_edu.explorers
 
     still = STILLS / f"{name}.svg"
@@ -32,7 +32,7 @@ def still_of(name, up):
 
 
 def place_views(body, models, up):
-    """Replace the views of `models` (id -> class and traits) in a page's body; other widgets stay as they are."""
+    """Replace the views of `models` (id -> class and traits) in a page's body; leave other widgets."""
 
     def place(match):
         model = json.loads(match[1])["model_id"]

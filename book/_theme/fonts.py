@@ -1,6 +1,7 @@
 """Cut fonts down to the characters that the book uses."""
 
 import html
+import importlib.util
 import io
 import logging
 import re
@@ -12,11 +13,13 @@ from fontTools import subset
 from fontTools.ttLib import TTFont
 
 logging.getLogger("fontTools").setLevel(logging.WARNING)
-# What explorers write into their live formulas, whatever the pages hold: digits, operators, brackets, √ and ∏.
+# What explorers write into live formulas, whatever the pages hold: digits, operators, brackets, √, ∏.
 ALWAYS = "0123456789.,+−-×·/=≈≠<>≤≥()[]{}|‖√∏∑∞′⁄%…⋯ "
 MATH_FEATURES = ["ssty", "dtls", "flac"]
 # Operators that are there for the layout and the screen reader and have no shape.
 INVISIBLE = "\u2061\u2062\u2063\u2064\u200b\u200d\ufe00\ufe01"
+# First and last letter of an alphabet, and where its italics begin.
+ALPHABETS = {"az": 0x1D44E, "AZ": 0x1D434, "αω": 0x1D6FC, "ΑΩ": 0x1D6E2}
 # Italic Greek that does not lie in the alphabet's order.
 ITALIC_VARIANTS = dict(zip("∂ϵϑϰϕϱϖ", range(0x1D715, 0x1D71C), strict=True))
 
@@ -29,13 +32,13 @@ def cut(source, characters, features=()):
     options.hinting = False
     options.desubroutinize = True
     options.notdef_outline = True
-    options.name_IDs = [0, 1, 2, 13, 14]  # names, and the licence with its address, which must stay in the file
-    font = subset.load_font(str(source), options)
+    options.name_IDs = [0, 1, 2, 13, 14]  # names and licence
     cutter = subset.Subsetter(options)
     cutter.populate(unicodes=[ord(character) for character in characters])
-    cutter.subset(font)
     buffer = io.BytesIO()
-    subset.save_font(font, buffer, options)
+    with subset.load_font(str(source), options) as font:
+        cutter.subset(font)
+        subset.save_font(font, buffer, options)
     return buffer.getvalue()
 
 
@@ -44,8 +47,8 @@ def italic(letter):
     code = ord(letter)
     if letter == "h":
         return "\u210e"
-    for first, last, start in (("a", "z", 0x1D44E), ("A", "Z", 0x1D434), ("α", "ω", 0x1D6FC), ("Α", "Ω", 0x1D6E2)):
-        if ord(first) <= code <= ord(last):
+    for (first, last), start in ALPHABETS.items():
+        if first <= letter <= last:
             return chr(start + code - ord(first))
     return chr(ITALIC_VARIANTS.get(letter, code))
 
@@ -63,19 +66,20 @@ def math_characters(pages):
 
 def missing(source, characters):
     """Return those of `characters` that the font file `source` cannot draw, readable in a message."""
-    drawn = TTFont(str(source)).getBestCmap()
+    with TTFont(str(source)) as font:
+        drawn = font.getBestCmap()
     lost = sorted(c for c in characters if ord(c) not in drawn)
     return [f"{c} (U+{ord(c):04X} {unicodedata.name(c, '?')})" for c in lost]
 
 
 def math_font():
     """Return the path of STIX Two Math (SIL Open Font License), which the package ziamath brings along."""
-    import ziamath
-
-    return Path(ziamath.__file__).parent / "fonts" / "STIXTwoMath-Regular.ttf"
+    package = importlib.util.find_spec("ziamath").origin  # found, not imported: only the file is of use
+    return Path(package).parent / "fonts" / "STIXTwoMath-Regular.ttf"
 
 
 def face(family, data, **descriptors):
-    """Return an `@font-face` rule that carries the font itself: it is there at the first layout, and no page jumps."""
+    """Return an `@font-face` rule that carries the font: it is there at the first layout, no page jumps."""
     rules = "".join(f"{name.replace('_', '-')}:{value};" for name, value in descriptors.items())
-    return f'@font-face{{font-family:"{family}";{rules}src:url(data:font/woff2;base64,{b64encode(data).decode()})}}'
+    source = f"url(data:font/woff2;base64,{b64encode(data).decode()})"
+    return f'@font-face{{font-family:"{family}";{rules}src:{source}}}'

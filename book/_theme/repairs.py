@@ -1,4 +1,4 @@
-"""Mend what the tools leave wrong in a page: names and roles for screen readers, sizes of images, the entry page."""
+"""Mend what the tools leave wrong: names and roles for screen readers, sizes of images, the entry page."""
 
 import functools
 import html
@@ -34,7 +34,7 @@ def size_of(path):
         width, height = imagesize.get(str(path))
     except (OSError, ValueError):
         return None
-    return (width, height) if width > 0 and height > 0 else None
+    return (round(width), round(height)) if width > 0 and height > 0 else None
 
 
 def mend_image(tag, folder):
@@ -53,9 +53,8 @@ def mend_image(tag, folder):
 def mend_page(text, folder):
     """Return a whole page mended; a page that is mended already stays as it is."""
     text = IMAGE.sub(lambda match: mend_image(match[0], folder), text)
-    return text.replace(
-        '<div id="pst-primary-sidebar" class=', '<div id="pst-primary-sidebar" role="region" aria-label="Book" class='
-    )
+    sidebar = '<div id="pst-primary-sidebar" '
+    return text.replace(sidebar + "class=", sidebar + 'role="region" aria-label="Book" class=')
 
 
 def mend_pages(app, error):

@@ -47,7 +47,8 @@ def _rules(rules, words, tags):
 
 def _at_rule(rule, words, tags):
     name = rule.lower_at_keyword
-    if name in ("charset", "import") or (name == "font-face" and "Awesome" in tinycss2.serialize(rule.content)):
+    icons = name == "font-face" and "Awesome" in tinycss2.serialize(rule.content)
+    if name in ("charset", "import") or icons:
         return ""  # the icon font comes back later, cut to the icons in use
     if rule.content is None:
         return rule.serialize()

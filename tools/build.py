@@ -1,0 +1,40 @@
+"""Build the book into `_build/html`: `python tools/build.py`. Warnings are errors.
+
+The extension in `book/_theme` runs the stale notebooks first and writes the light pages at the end; what
+has not changed since the last build is not done again.
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMAND = "-m jupyter_book build book --config _config.yml --path-output . -n -W --keep-going".split()
+# Lines that name what happens; the rest of the build's talk helps only when it fails.
+TELLING = ("executing", "  [", "building [html]", "book.css", "fonts:")
+
+
+def main():
+    """Build; show progress, and everything when it fails."""
+    start = time.perf_counter()
+    print("book: building (warnings are errors)", flush=True)
+    command = [sys.executable, *COMMAND]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
+    )
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if any(word in line for word in TELLING) or "WARNING" in line or "ERROR" in line:
+            print("  " + line.strip() if "[" != line.strip()[:1] else line.rstrip(), flush=True)
+    if process.wait():
+        print("".join(lines[-60:]), file=sys.stderr)
+        print("book: not built; the reason stands above", file=sys.stderr)
+        return 1
+    print(f"book: built in {time.perf_counter() - start:.0f} s: _build/html/index.html", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -45,6 +45,8 @@ def digits(test_fraction: float = 0.2, seed: int = 0, dtype: torch.dtype = torch
     """
     if not 0 <= test_fraction < 1:
         raise ValueError(f"test_fraction is {test_fraction}: choose 0 <= test_fraction < 1")
+    if not isinstance(dtype, torch.dtype):
+        raise TypeError(f"dtype is {dtype!r}: give a torch dtype such as torch.float32")
     if not dtype.is_floating_point:
         raise TypeError(f"dtype is {dtype}: images are scaled to fractions; choose a floating dtype")
     try:

@@ -1,7 +1,8 @@
 """The networks that the papers reason about."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +18,14 @@ class Perceptron(nn.Module):
 
     Args:
         widths: n_0, …, n_L: input, hidden and output widths, at least two.
-        nonlinearity: φ, an elementwise module or function.
+        nonlinearity: φ, an elementwise module or function; None is `nn.ReLU()`, `nn.Identity()` is none.
         bias: whether the layers have biases, h_l = φ(W_l h_{l−1} + b_l).
         output_nonlinearity: whether φ follows the last layer too.
         generator: source of the random weights; None takes torch's global one.
 
     Raises:
-        ValueError: for fewer than two widths or a width below 1.
+        ValueError: for fewer than two widths, a width below 1, or an x of another width.
+        TypeError: for a nonlinearity that cannot be called.
 
     >>> network = Perceptron([8, 16, 16, 1])
     >>> network(torch.zeros(5, 8)).shape
@@ -37,7 +39,7 @@ class Perceptron(nn.Module):
     def __init__(
         self,
         widths: Sequence[int],
-        nonlinearity=None,
+        nonlinearity: Callable[[Tensor], Tensor] | None = None,
         bias: bool = False,
         output_nonlinearity: bool = True,
         *,
@@ -48,8 +50,10 @@ class Perceptron(nn.Module):
         widths = list(widths)
         if len(widths) < 2:
             raise ValueError(f"widths {widths} make no layer: give at least an input and an output width")
-        if any(not isinstance(width, int) or width < 1 for width in widths):
+        if any(isinstance(width, bool) or not isinstance(width, Integral) or width < 1 for width in widths):
             raise ValueError(f"widths {widths}: every width must be a whole number >= 1")
+        if not (nonlinearity is None or callable(nonlinearity)):
+            raise TypeError(f"nonlinearity is {nonlinearity!r}: give a module or a function")
         self.widths = tuple(widths)
         self.nonlinearity = nn.ReLU() if nonlinearity is None else nonlinearity
         self.output_nonlinearity = output_nonlinearity

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, nullcontext
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -107,7 +108,7 @@ def train(
     never raises.
 
     Args:
-        model: any module; its parameters are trained in place.
+        model: any module; its parameters are trained in place, in training mode; its mode is restored.
         optimizer: an optimizer of its parameters.
         data: (x_train, y_train) or (x_train, y_train, x_test, y_test), as `digits()` returns; moved to the
             model's device. Integer targets (N,) are class labels, whose accuracy is recorded.
@@ -140,7 +141,7 @@ def train(
     labels = not y.is_floating_point() and y.ndim == 1
     generator = torch.Generator().manual_seed(seed)
     record = Record([], _config(model, optimizer, epochs, steps, batch_size, loss, schedule), seed)
-    started, done = time.perf_counter(), 0
+    started, done, mode = time.perf_counter(), 0, model.training
 
     with _bar(total, progress) as bar:
         while done < total and not record.diverged:
@@ -164,6 +165,7 @@ def train(
             if schedule is not None:
                 schedule.step()
 
+    model.train(mode)
     record.seconds, record.versions = time.perf_counter() - started, _versions()
     return record
 
@@ -208,7 +210,7 @@ def _total_steps(examples, epochs, steps, batch_size) -> int:
     if (epochs is None) == (steps is None):
         raise ValueError(f"epochs is {epochs} and steps is {steps}: give one of the two")
     for name, value, least in (("epochs", epochs, 0), ("steps", steps, 0), ("batch_size", batch_size, 1)):
-        if value is not None and (not isinstance(value, int) or value < least):
+        if value is not None and (not isinstance(value, Integral) or value < least):
             raise ValueError(f"{name} is {value!r}: give a whole number >= {least}")
     return steps if epochs is None else epochs * math.ceil(examples / batch_size)
 

@@ -1,0 +1,125 @@
+"""The perceptron is Definition 3, starts like nn.Linear, and says what is wrong with its input."""
+
+import copy
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from fromage_edu.networks import Perceptron
+
+
+def by_hand(network, x, nonlinearity, last=True):
+    for index, weight in enumerate(network.weights):
+        x = x @ weight.T
+        if last or index < len(network.weights) - 1:
+            x = nonlinearity(x)
+    return x
+
+
+@pytest.mark.parametrize("nonlinearity", [nn.ReLU(), nn.Tanh(), nn.LeakyReLU(0.3), torch.sin])
+@pytest.mark.parametrize("output_nonlinearity", [True, False])
+@pytest.mark.parametrize("widths", [[3, 2], [3, 5, 4, 2], (1, 1, 1)])
+def test_output_is_the_definition(widths, nonlinearity, output_nonlinearity):
+    network = Perceptron(widths, nonlinearity, output_nonlinearity=output_nonlinearity).double()
+    x = torch.randn(6, widths[0], dtype=torch.float64)
+    torch.testing.assert_close(network(x), by_hand(network, x, nonlinearity, output_nonlinearity))
+
+
+def test_hidden_layers_follow_the_recursion():
+    network = Perceptron([3, 5, 4, 2], nn.Tanh())
+    x = torch.randn(2, 7, 3)
+    h = network.hidden(x)
+    assert h[0] is x and h[-1].equal(network(x))
+    assert [tuple(layer.shape) for layer in h] == [(2, 7, 3), (2, 7, 5), (2, 7, 4), (2, 7, 2)]
+    for before, after, weight in zip(h, h[1:], network.weights, strict=False):
+        torch.testing.assert_close(after, torch.tanh(before @ weight.T))
+
+
+def test_one_example_or_none_will_do():
+    network = Perceptron([3, 2])
+    assert network(torch.ones(3)).shape == (2,)
+    assert network(torch.ones(0, 3)).shape == (0, 2)
+
+
+def test_weights_are_the_parameters_themselves():
+    network = Perceptron([3, 5, 2], bias=True)
+    assert [tuple(weight.shape) for weight in network.weights] == [(5, 3), (2, 5)]
+    assert network.weights[0] is dict(network.named_parameters())["layers.0.weight"]
+    assert len(list(network.parameters())) == 4
+    assert len(list(Perceptron([3, 5, 2]).parameters())) == 2
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_it_starts_like_nn_linear(bias):
+    torch.manual_seed(5)
+    expected = [nn.Linear(3, 8, bias=bias), nn.Linear(8, 2, bias=bias)]
+    torch.manual_seed(5)
+    plain = Perceptron([3, 8, 2], bias=bias)
+    state = torch.get_rng_state()
+    generated = Perceptron([3, 8, 2], bias=bias, generator=torch.Generator().manual_seed(5))
+    assert torch.get_rng_state().equal(state)
+    for network in (plain, generated):
+        for layer, linear in zip(network.layers, expected, strict=True):
+            assert layer.weight.equal(linear.weight)
+            assert not bias or layer.bias.equal(linear.bias)
+
+
+def test_copies_and_state_dicts():
+    network = Perceptron([3, 4, 2])
+    other = Perceptron([3, 4, 2])
+    other.load_state_dict(network.state_dict())
+    x = torch.randn(5, 3)
+    assert other(x).equal(network(x)) and copy.deepcopy(network)(x).equal(network(x))
+
+
+def test_learnable_nonlinearities_are_parameters_too():
+    assert len(list(Perceptron([2, 2], nn.PReLU()).parameters())) == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: Perceptron([3]),
+            ValueError,
+            "widths [3] make no layer: give at least an input and an output",
+        ),
+        (lambda: Perceptron([]), ValueError, "widths [] make no layer"),
+        (
+            lambda: Perceptron([3, 0, 2]),
+            ValueError,
+            "widths [3, 0, 2]: every width must be a whole number >= 1",
+        ),
+        (lambda: Perceptron([3, -1]), ValueError, "widths [3, -1]: every width must be a whole number >= 1"),
+        (
+            lambda: Perceptron([3, 2.5]),
+            ValueError,
+            "widths [3, 2.5]: every width must be a whole number >= 1",
+        ),
+        (
+            lambda: Perceptron([3, True]),
+            ValueError,
+            "widths [3, True]: every width must be a whole number >= 1",
+        ),
+        (
+            lambda: Perceptron([3, 2], "relu"),
+            TypeError,
+            "nonlinearity is 'relu': give a module or a function",
+        ),
+        (
+            lambda: Perceptron([3, 2])(torch.ones(5, 4)),
+            ValueError,
+            "x has shape (5, 4): its last dimension must",
+        ),
+        (
+            lambda: Perceptron([3, 2])(torch.tensor(1.0)),
+            ValueError,
+            "x has shape (): its last dimension must",
+        ),
+    ],
+)
+def test_messages(call, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        call()

@@ -26,6 +26,30 @@ from fromage_edu.data import digits
 from fromage_edu.experiments.stack import Stack, StackedFromage
 from fromage_edu.networks import Perceptron
 
+__all__ = [
+    "ADAM",
+    "ADAM_TINY_EPS",
+    "CHANCE",
+    "FROMAGE",
+    "LEARNS",
+    "PRESETS",
+    "SGD",
+    "TINY_EPS",
+    "Config",
+    "Entrant",
+    "Point",
+    "Record",
+    "best_learning_rates",
+    "figure",
+    "first_layer_gradient",
+    "network",
+    "points",
+    "race_figure",
+    "recordings",
+    "run_point",
+    "summarise",
+]
+
 #: Networks that ignore their input stay near 1/10; these two accuracies leave a margin on either side.
 CHANCE, LEARNS = 0.15, 0.25
 #: The name of the fair rival.
@@ -127,7 +151,7 @@ RECORDED_SEEDS = tuple(range(201, 211))
 
 PRESETS = {
     "quick": Config(depths=(2, 6), seeds=(1, 2), epochs=2, width=8),
-    "default": Config(),
+    "default": Config(epochs=30),  # about half a minute on one core
     "recorded": Config(depths=(2, 5, 10, 15, 20, 25, 30, 40, 50), entrants=GRID, seeds=RECORDED_SEEDS),
     "recorded, float64": Config(
         depths=(30, 40, 50), entrants=(FROMAGE, ADAM, ADAM_TINY_EPS), seeds=RECORDED_SEEDS, dtype="float64"
@@ -247,7 +271,7 @@ def summarise(records):
 
     Returns:
         A pandas table: dtype, depth, entrant, lr, runs, median, lowest, highest, learned (how many
-        runs are above `LEARNS`), diverged (how many), verdict ("learns", "chance" or "between", by
+        runs are above `LEARNS`), diverged (how many), verdict ("learns", "guesses" or "between", by
         the median).
     """
     import pandas as pd
@@ -269,7 +293,7 @@ def summarise(records):
         .reset_index()
     )
     summary["verdict"] = summary["median"].map(
-        lambda median: "learns" if median > LEARNS else "chance" if median < CHANCE else "between"
+        lambda median: "learns" if median > LEARNS else "guesses" if median < CHANCE else "between"
     )
     return summary
 
@@ -291,10 +315,11 @@ def figure(summary):
         fig, ax = plt.subplots(figsize=(7, 4))
         _guessing(ax, summary["depth"].min())
         entrants = list(dict.fromkeys(summary["entrant"]))
+        # Bars of one depth stand side by side, or they would hide one another.
+        apart = 0.008 * (summary["depth"].max() - summary["depth"].min())
         for index, entrant in enumerate(entrants):
             rows = summary[summary["entrant"] == entrant].sort_values("depth")
-            # Bars of one depth stand side by side, or they would hide one another.
-            depths = rows["depth"] + 0.4 * (index - (len(entrants) - 1) / 2)
+            depths = rows["depth"] + apart * (index - (len(entrants) - 1) / 2)
             ax.plot(depths, rows["median"], marker="o", markersize=4, label=entrant, **_look(entrant))
             ax.vlines(depths, rows["lowest"], rows["highest"], color=_look(entrant)["color"], linewidth=1)
         ax.set(xlabel="hidden layers", ylabel="training accuracy at the end", ylim=(0, 1.02))
@@ -321,7 +346,7 @@ def race_figure(curves):
             ax.set_visible(False)
         for ax, entrant in zip(axes.flat, entrants, strict=False):
             runs = curves[curves["entrant"] == entrant]
-            _guessing(ax, runs["epoch"].min())
+            ax.axhline(0.1, linewidth=1, zorder=0, **figures.line("bound"))
             color = _look(entrant)["color"]
             for _, run in runs.groupby("seed", sort=False):
                 ax.plot(run["epoch"], run["accuracy"], color=color, linewidth=1)

@@ -1,12 +1,14 @@
 """Run an experiment at its recorded size and write `fromage_edu/recorded/`.
 
-`python -m fromage_edu.experiments.record depth` takes some minutes; `--folder DIR` writes elsewhere.
+`python -m fromage_edu.experiments.record depth` takes about twenty minutes; `--folder DIR` writes elsewhere.
 """
 
 from __future__ import annotations
 
 import argparse
 from importlib import import_module
+
+import torch
 
 from fromage_edu import recorded
 
@@ -20,6 +22,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("experiment", choices=RECORDED)
     parser.add_argument("--folder", default=recorded.FOLDER, help="where to write (default: the package)")
     options = parser.parse_args(arguments)
+    # One thread: matrices this small are slower when shared, and the order of sums stays the same everywhere.
+    torch.set_num_threads(1)
     experiment = import_module(f"fromage_edu.experiments.{options.experiment}")
     command = f"python -m fromage_edu.experiments.record {options.experiment}"
     for name, (table, config) in experiment.recordings(progress=print).items():

@@ -16,6 +16,8 @@ from torch.nn.functional import cross_entropy
 
 from fromage_edu.networks import Perceptron
 
+__all__ = ["Stack", "StackedFromage"]
+
 
 class Stack:
     """Every start trains once with every optimizer; network `o * starts + s` is start s under optimizer o.

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+__all__ = ["load", "names", "save"]
+
 FOLDER = Path(__file__).parent
 #: Pages carry records in their weight and the wheel carries them all.
 MAX_BYTES = 300_000

@@ -20,7 +20,10 @@ True
 """
 
 import functools
+import io
+import warnings
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 
 __all__ = ["close", "exercise"]
 
@@ -67,9 +70,14 @@ def _judge(question, answer, form, right):
     if _is_blank(answer):
         return False, f"not yet: replace the dots by {form}"
     try:
-        verdict = question(answer)
+        # An answer may be a function that prints, warns or exits: none of it may reach the page.
+        with (
+            warnings.catch_warnings(action="ignore"),
+            redirect_stdout(io.StringIO()) as out,
+            redirect_stderr(out),
+        ):
+            verdict = question(answer)
         solved = not isinstance(verdict, str) and bool(verdict)
-    # An answer may be a function that does anything, exit() included: nothing of it may reach the page.
     except (Exception, SystemExit):
         return False, f"not quite: the answer must be {form}"
     if solved:

@@ -8,6 +8,8 @@ from pathlib import Path
 import imagesize
 
 IMAGE = re.compile(r"<img\b[^>]*>")
+# A formula with the brackets and the punctuation that stand directly at it.
+FORMULA = re.compile(r'[(\[“‘]*<span class="math [^>]*>(?:(?!</span>).)*</math></span>[.,;:!?)\]’”…]*', re.DOTALL)
 ENTRY = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta http-equiv="refresh" content="0; url={page}"><link rel="canonical" href="{page}">
@@ -24,7 +26,14 @@ def mend_body(app, pagename, templatename, context, doctree):
     # An aria-label here would hide the visible label ("Show code cell source").
     body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
     body = re.sub(r'(<div class="citation" id="[^"]*") role="doc-biblioentry"', r'\1 role="listitem"', body)
-    context["body"] = body
+    context["body"] = FORMULA.sub(keep_together, body)
+
+
+def keep_together(match):
+    """Let no line break come between a formula and the punctuation at it; browsers allow one there."""
+    text = match[0]
+    alone = text.startswith("<") and text.endswith(">")
+    return text if alone else f'<span class="together">{text}</span>'
 
 
 @functools.cache

@@ -171,6 +171,16 @@ def test_mending_a_page_twice_changes_nothing_more(tmp_path):
     assert repairs.mend_page(once, tmp_path) == once
 
 
+@pytest.mark.parametrize(("before", "after"), [("", "."), ("(", ")"), ("", ":")])
+def test_a_formula_and_its_punctuation_stay_on_one_line(before, after):
+    formula = '<span class="math notranslate"><math><mi>x</mi></math></span>'
+    context = {"body": f"<p>so {before}{formula}{after} and {formula} again</p>"}
+    repairs.mend_body(None, "", "", context, None)
+    assert context["body"] == (
+        f'<p>so <span class="together">{before}{formula}{after}</span> and {formula} again</p>'
+    )
+
+
 def test_without_an_address_there_are_no_buttons_that_need_one():
     assert address.theme_options("") == {}
     options = address.theme_options("https://example.org/some/book")

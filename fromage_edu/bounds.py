@@ -121,9 +121,8 @@ def scalar_terms(a: float | Tensor, b: float | Tensor, da: float | Tensor, db: f
 
     Source: Fromage paper, section 3 and appendix (F11).
     """
-    u, v = torch.broadcast_tensors(_relative(a, da, "a", "da"), _relative(b, db, "b", "db"))
-    u, v = u + torch.zeros_like(v), v + torch.zeros_like(u)
-    monomials = torch.stack([u, v, u * v], dim=-1)
+    u, v = _broadcast(_relative(a, da, "a", "da"), _relative(b, db, "b", "db"))
+    monomials = torch.stack(torch.broadcast_tensors(u, v, u * v), dim=-1)
     squares = monomials.square()
     first, second = monomials[..., [0, 0, 2]], monomials[..., [1, 2, 1]]
     return ScalarTerms(
@@ -153,7 +152,7 @@ def scalar_chain_bound(weights: Tensor | Sequence[float], changes: Tensor | Sequ
         HypothesisError: if a weight is 0 or anything is NaN or infinite.
         ValueError: if there are no layers.
 
-    >>> scalar_chain_bound([1.0] * 3, [1.0] * 3).slack.round(decimals=9)
+    >>> scalar_chain_bound([2.0] * 3, [2.0] * 3).slack.round(decimals=9)
     tensor(1., dtype=torch.float64)
 
     Source: Fromage paper, section 3, extended to L layers (F11).
@@ -169,27 +168,41 @@ def scalar_chain_bound(weights: Tensor | Sequence[float], changes: Tensor | Sequ
     logs = torch.where(u > -0.5, u.clamp(min=-0.5).log1p(), factors.abs().log())
     magnitude, sign = logs.sum(-1), factors.sign().prod(-1)
     change = torch.where(sign > 0, magnitude.expm1(), sign * magnitude.exp() - 1)
-    trust = deep_relative_trust(u.abs())
-    # 2^L − 1 = 2^h (2^(L−h) − 2^(−h)): two factors, because 2^L alone leaves float64 at L = 1024.
-    half = depth // 2
-    constant = [2.0**half, 2.0 ** (depth - half) - 2.0**-half]
-    return Bound(change.square().to(dtype), (trust * constant[0] * constant[1]).to(dtype))
+    # 2^L − 1 = (1 − 2^(−L)) · 2^L, the power in parts: 2^1024 alone leaves float64.
+    bound = deep_relative_trust(u.abs()) * (1 - 2.0**-depth)
+    for bits in [1000] * (depth // 1000) + [depth % 1000]:
+        bound = bound * 2.0**bits
+    return Bound(change.square().to(dtype), bound.to(dtype))
 
 
 def _relative(weight, change, weight_name, change_name) -> Tensor:
-    weight, change = _real(weight), _real(change)
+    weight, change = _real(weight, weight_name), _real(change, change_name)
     for name, value in ((weight_name, weight), (change_name, change)):
         if not value.isfinite().all():
             raise HypothesisError(f"{name} holds NaN or infinity: a relative change needs finite numbers")
     if (weight == 0).any():
         raise HypothesisError(f"{weight_name} holds 0: a relative change needs a non-zero weight")
-    return change / weight
+    relative = torch.divide(*_broadcast(change, weight))
+    if not relative.isfinite().all():
+        raise HypothesisError(f"{change_name}/{weight_name} leaves {relative.dtype}: choose a smaller change")
+    return relative
 
 
-def _real(value) -> Tensor:
-    value = value if isinstance(value, Tensor) else torch.as_tensor(value).double()
+def _broadcast(one, two):
+    try:
+        return torch.broadcast_tensors(one, two)
+    except RuntimeError as error:
+        shapes = sorted((tuple(one.shape), tuple(two.shape)))
+        raise ValueError(f"shapes {shapes[0]} and {shapes[1]} do not broadcast: give equal ones") from error
+
+
+def _real(value, name) -> Tensor:
+    if not isinstance(value, Tensor):
+        try:
+            value = torch.as_tensor(value, dtype=torch.float64)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(f"{name} is a {type(value).__name__}: give a number or a tensor") from error
     if value.is_complex() or value.dtype == torch.bool:
-        raise TypeError(f"a {value.dtype} tensor is no weight: pass real numbers")
-    return (
-        value if value.dtype == torch.float64 else value.to(torch.promote_types(value.dtype, torch.float32))
-    )
+        raise TypeError(f"{name} is {value.dtype}: give real numbers")
+    # Half precision is computed in float32, integers too.
+    return value.to(torch.promote_types(value.dtype, torch.float32))

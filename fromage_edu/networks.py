@@ -1,7 +1,7 @@
 """The networks that the papers reason about."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
 
 import torch
@@ -47,6 +47,8 @@ class Perceptron(nn.Module):
     ):
         """Build the layers; see the class."""
         super().__init__()
+        if not isinstance(widths, Iterable):
+            raise TypeError(f"widths is {widths!r}: give a list such as [64, 32, 10]")
         widths = list(widths)
         if len(widths) < 2:
             raise ValueError(f"widths {widths} make no layer: give at least an input and an output width")
@@ -77,6 +79,8 @@ class Perceptron(nn.Module):
         >>> [h.shape[-1] for h in Perceptron([4, 8, 2]).hidden(torch.ones(3, 4))]
         [4, 8, 2]
         """
+        if not isinstance(x, Tensor):
+            raise TypeError(f"x is a {type(x).__name__}: give a tensor")
         if not x.ndim or x.shape[-1] != self.widths[0]:
             raise ValueError(
                 f"x has shape {tuple(x.shape)}: its last dimension must be the input width {self.widths[0]}"

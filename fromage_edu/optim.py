@@ -41,7 +41,8 @@ def fromage_update(
         W', a new tensor with the shape and dtype of `weight`; differentiable in `weight`, `grad` and `lr`.
 
     Raises:
-        ValueError: if the shapes differ.
+        TypeError: for a weight that is neither floating point nor complex.
+        ValueError: if the shapes differ, or for an lr or max_norm out of its range.
 
     >>> fromage_update(torch.tensor([3.0, 4.0]), torch.tensor([4e-20, -3e-20]), lr=0.75)
     tensor([0., 5.])
@@ -52,6 +53,12 @@ def fromage_update(
         raise ValueError(
             f"weight has shape {tuple(weight.shape)} and grad {tuple(grad.shape)}: they must agree"
         )
+    if not (weight.is_floating_point() or weight.is_complex()):
+        raise TypeError(f"weight is {weight.dtype}: convert it with .float()")
+    if max_norm is not None and not max_norm >= 0:
+        raise ValueError(f"max_norm is {max_norm}: it must be None or >= 0")
+    if not isinstance(lr, Tensor):  # a tensor's value may be on a device that is not to be waited for
+        _check_lr(lr)
     if weight.is_complex():
         parts = torch.view_as_real(weight), torch.view_as_real(grad)
         return torch.view_as_complex(
@@ -69,11 +76,10 @@ def fromage_update(
     w_norm, g_norm = frobenius_norm(w_unit), frobenius_norm(g_unit)
     lr = torch.as_tensor(lr, dtype=w_norm.dtype, device=w.device).squeeze()
 
-    step = lr * w_norm / torch.where(g_norm == 0, 1.0, g_norm)
-    new = w_unit - step.to(dtype) * g_unit
-    if norm_correction:
-        new = new / torch.hypot(lr, torch.ones_like(lr)).to(dtype)
-    new = torch.where(w_peak == 0, -lr.to(dtype) * g, new * w_peak)
+    growth = torch.hypot(lr, torch.ones_like(lr)) if norm_correction else torch.ones_like(lr)
+    step = (lr / growth) * (w_norm / torch.where(g_norm == 0, 1.0, g_norm))
+    new = (w_unit * (1 / growth).to(dtype) - g_unit * step.to(dtype)) * w_peak
+    new = torch.where(w_peak == 0, -lr.to(dtype) * g, new)
     new = new + 0.0 * g_peak  # NaN everywhere if g holds NaN or infinity, also in a raw step
     new = torch.where((g_peak == 0) | (lr == 0), w, new)
     if max_norm is not None:
@@ -164,6 +170,13 @@ class Fromage(torch.optim.Optimizer):
                 # A Python float: load_state_dict would cast a tensor to the parameter's dtype.
                 self.state[param]["initial_norm"] = frobenius_norm(param.detach()).item()
 
+    def __setstate__(self, state: dict) -> None:
+        """Restore what was pickled or loaded; options that it does not name take their defaults."""
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for name, value in self.defaults.items():
+                group.setdefault(name, value)
+
     def load_state_dict(self, state_dict: dict) -> None:
         """Load a `state_dict()`; training continues bit for bit."""
         super().load_state_dict(state_dict)
@@ -221,7 +234,7 @@ class Fromage(torch.optim.Optimizer):
 
     def _average(self, param, grad, momentum):
         state = self.state[param]
-        if "momentum_buffer" not in state:
+        if "momentum_weight" not in state:
             dtype = torch.promote_types(param.dtype, torch.float32)
             state["momentum_buffer"], state["momentum_weight"] = torch.zeros_like(param, dtype=dtype), 0.0
             state["momentum_buffer"] = state["momentum_buffer"].detach()
@@ -242,24 +255,32 @@ class Fromage(torch.optim.Optimizer):
 
 
 def _check_options(options):
-    lr, momentum, p_bound = options["lr"], options["momentum"], options["p_bound"]
-    if isinstance(lr, Tensor):
-        if lr.numel() != 1:
-            raise ValueError(f"lr has shape {tuple(lr.shape)}: give a number or a one-element tensor")
-        lr = lr.item()
-    for name, value in (("lr", lr), ("momentum", momentum), ("p_bound", 1 if p_bound is None else p_bound)):
-        if isinstance(value, bool) or not isinstance(value, Real):
-            raise TypeError(f"{name} is {value!r}: give a number")
-    if not 0 <= lr < math.inf:
-        raise ValueError(f"lr is {lr}: it must be finite and >= 0; a good start is 0.01")
+    momentum, p_bound = options["momentum"], options["p_bound"]
+    _check_lr(options["lr"])
+    _check_number("momentum", momentum)
     if not 0 <= momentum < 1:
         raise ValueError(f"momentum is {momentum}: it must be >= 0 and < 1")
-    if p_bound is not None and not p_bound >= 1:
+    if p_bound is not None and not _check_number("p_bound", p_bound) >= 1:
         raise ValueError(f"p_bound is {p_bound}: it must be None or a factor >= 1")
     if options["foreach"]:
         raise ValueError("foreach=True is not supported: leave foreach=None; the step goes tensor by tensor")
     if options["capturable"]:
         raise ValueError("capturable=True is not supported: leave it False and step outside the CUDA graph")
+
+
+def _check_lr(lr):
+    if isinstance(lr, Tensor):
+        if lr.numel() != 1:
+            raise ValueError(f"lr has shape {tuple(lr.shape)}: give a number or a one-element tensor")
+        lr = lr.item()
+    if not 0 <= _check_number("lr", lr) < math.inf:
+        raise ValueError(f"lr is {lr}: it must be finite and >= 0; a good start is 0.01")
+
+
+def _check_number(name, value):
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} is {value!r}: give a number")
+    return value
 
 
 # Squares of numbers in this range stay well inside float32.

@@ -124,7 +124,9 @@ def train(
         Record.
 
     Raises:
-        ValueError: for data that do not match, no data, or both or none of epochs and steps.
+        TypeError: for data or a schedule of another kind.
+        ValueError: for data that do not match, no data, both or none of epochs and steps, a model without
+            parameters, or an optimizer of another model.
 
     >>> from fromage_edu.data import digits
     >>> from fromage_edu.networks import Perceptron
@@ -135,6 +137,7 @@ def train(
     >>> record.final["train_accuracy"] > 0.8
     True
     """
+    _check_parts(model, optimizer, data, schedule)
     data = _on_device(model, data)
     x, y = data[:2]
     total = _total_steps(len(x), epochs, steps, batch_size)
@@ -184,15 +187,26 @@ def _evaluation(model, data, loss, labels) -> dict:
     return row
 
 
+def _check_parts(model, optimizer, data, schedule):
+    if not isinstance(data, tuple | list):
+        raise TypeError(f"data is a {type(data).__name__}: give (x_train, y_train) or what digits() returns")
+    if schedule is not None and not hasattr(schedule, "step"):
+        raise TypeError(f"schedule is {schedule!r}: give a torch LRScheduler of the optimizer, or None")
+    parameters = {id(parameter) for parameter in model.parameters()}
+    if not parameters:
+        raise ValueError(f"{type(model).__name__} has no parameters: there is nothing to train")
+    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if not any(id(parameter) in parameters for parameter in trained):
+        raise ValueError("the optimizer holds no parameter of the model: make it with model.parameters()")
+
+
 def _on_device(model, data):
     tensors = [part for part in data if isinstance(part, Tensor)]
     if len(tensors) not in (2, 4):
         raise ValueError(
             f"data hold {len(tensors)} tensors: give (x_train, y_train) or (x_train, y_train, x_test, y_test)"
         )
-    parameter = next(model.parameters(), None)
-    if parameter is None:
-        raise ValueError(f"{type(model).__name__} has no parameters: there is nothing to train")
+    parameter = next(model.parameters())
     for part, inputs, targets in zip(("train", "test"), tensors[::2], tensors[1::2], strict=False):
         if len(inputs) != len(targets):
             raise ValueError(f"x_{part} has {len(inputs)} examples and y_{part} has {len(targets)}")

@@ -38,9 +38,15 @@ def frobenius_norm(tensor: Tensor) -> Tensor:
     Returns:
         Shape (), float64 (float32 on devices without float64), differentiable; the gradient at 0 is 0.
 
+    Raises:
+        TypeError: for a sparse tensor, or none at all.
+
     >>> frobenius_norm(torch.tensor([3e-30, 4e-30]))
     tensor(5.0000e-30, dtype=torch.float64)
     """
+    if not isinstance(tensor, Tensor) or tensor.layout != torch.strided:
+        kind = tensor.layout if isinstance(tensor, Tensor) else type(tensor).__name__
+        raise TypeError(f"the norm of a {kind} is not taken: give a dense tensor, such as tensor.to_dense()")
     entries = torch.view_as_real(tensor) if tensor.is_complex() else tensor
     entries = entries.to(_wide(tensor.device))
     if not entries.numel():
@@ -82,9 +88,6 @@ def relative_sizes(before: Weights, after: Weights, *, layers: Iterable[str] | N
     sizes = []
     for name, old, new in pairs:
         norm, change = frobenius_norm(old), frobenius_norm(_difference(old, new))
-        if not (norm.isfinite() and change.isfinite()):
-            which = "after" if norm.isfinite() else "before"
-            raise ValueError(f"{name} of `{which}` holds NaN or infinity: trust needs finite weights")
         if norm == 0 and change != 0:
             raise ValueError(
                 f"{name} was 0 and changed: a relative size needs a non-zero tensor; "
@@ -107,7 +110,7 @@ def euclidean_trust(before: Weights, after: Weights, *, layers: Iterable[str] | 
 
     Raises:
         TypeError: as `relative_sizes` does.
-        ValueError: if the two do not match or a network has no layers.
+        ValueError: if the two do not match, a network has no layers, or a layer holds NaN or infinity.
 
     >>> euclidean_trust([torch.tensor([3.0, 4.0])], [torch.tensor([3.0, 4.5])])
     tensor(0.2500)
@@ -115,7 +118,7 @@ def euclidean_trust(before: Weights, after: Weights, *, layers: Iterable[str] | 
     Source: Fromage paper, Definition 1 (F1).
     """
     pairs = _pairs(before, after, layers)
-    total = sum(_squares(_difference(old, new)) for _, old, new in pairs)
+    total = sum(_difference(old, new).abs().square().sum() for _, old, new in pairs)
     return total.to(_result_dtype(pairs))
 
 
@@ -202,8 +205,7 @@ def distance(before: Weights, after: Weights, *, layers: Iterable[str] | None = 
 def _sizes(sizes) -> tuple[Tensor, torch.dtype]:
     """The sizes in float64, and the dtype of the answer."""
     if not isinstance(sizes, Tensor):
-        sizes = torch.as_tensor(sizes)
-        sizes = sizes if sizes.dtype == torch.bool or sizes.is_complex() else sizes.double()
+        sizes = _numbers(sizes)
     if sizes.dtype == torch.bool or sizes.is_complex():
         raise TypeError(
             f"sizes are {sizes.dtype}: relative sizes are real numbers; pass sizes.abs() of floats"
@@ -220,8 +222,21 @@ def _sizes(sizes) -> tuple[Tensor, torch.dtype]:
     return wide, dtype
 
 
+def _numbers(sizes) -> Tensor:
+    try:
+        if isinstance(sizes, list | tuple) and any(isinstance(size, Tensor) for size in sizes):
+            return torch.stack([torch.as_tensor(size, dtype=torch.float64) for size in sizes])
+        return torch.as_tensor(sizes, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"sizes are a {type(sizes).__name__}: give a tensor or a sequence of numbers"
+        ) from error
+
+
 def _pairs(before, after, layers) -> list[tuple[str, Tensor, Tensor]]:
     """Name, old and new tensor of each layer, checked to match."""
+    if layers is not None:
+        layers = [layers] if isinstance(layers, str | int) else list(layers)
     old, new = _named(before, "before", layers), _named(after, "after", layers)
     if len(old) != len(new):
         raise ValueError(
@@ -246,6 +261,9 @@ def _pairs(before, after, layers) -> list[tuple[str, Tensor, Tensor]]:
                 f"{name} is on {old_tensor.device} in `before` and on {new_tensor.device} in `after`: "
                 "move one with .to(device)"
             )
+        for argument, tensor in (("before", old_tensor), ("after", new_tensor)):
+            if not tensor.isfinite().all():
+                raise ValueError(f"{name} of `{argument}` holds NaN or infinity: trust needs finite weights")
         pairs.append((name, old_tensor, new_tensor))
     return pairs
 
@@ -263,17 +281,19 @@ def _named(weights, argument, layers) -> list[tuple[str | int, Tensor]]:
             "or a sequence of tensors ([tensor] for one layer)"
         )
     if layers is not None:
-        wanted = [layers] if isinstance(layers, str | int) else list(layers)
-        unknown = [name for name in wanted if name not in named]
+        unknown = [name for name in layers if name not in named]
         if unknown:
             raise ValueError(f"`{argument}` has no layer {unknown[0]!r}: it has {', '.join(map(str, named))}")
-        named = {name: named[name] for name in wanted}
+        named = {name: named[name] for name in layers}
     if not named:
         raise ValueError(f"`{argument}` has no layers: trust needs at least one weight tensor")
     for name, tensor in named.items():
         if not isinstance(tensor, Tensor):
             raise TypeError(f"layer {name!r} of `{argument}` is a {type(tensor).__name__}: pass tensors")
-        if not (tensor.is_floating_point() or tensor.is_complex()):
+        if tensor.layout != torch.strided:
+            raise TypeError(f"layer {name!r} of `{argument}` is {tensor.layout}: convert it with .to_dense()")
+        # Formats of 8 bits and less hold no arithmetic of their own.
+        if not (tensor.is_floating_point() or tensor.is_complex()) or tensor.dtype.itemsize < 2:
             raise TypeError(
                 f"layer {name!r} of `{argument}` is {tensor.dtype}, not a weight: "
                 "convert it with .float(), or leave it out with layers=[...]"
@@ -282,14 +302,9 @@ def _named(weights, argument, layers) -> list[tuple[str | int, Tensor]]:
 
 
 def _difference(old: Tensor, new: Tensor) -> Tensor:
-    # Half precision is subtracted in float32, as it would be by hand: its own differences round and overflow.
-    dtype = torch.promote_types(torch.promote_types(old.dtype, new.dtype), torch.float32)
+    # In float64, where a difference of two lower precisions neither rounds nor overflows.
+    dtype = torch.promote_types(torch.promote_types(old.dtype, new.dtype), _wide(old.device))
     return new.to(dtype) - old.to(dtype)
-
-
-def _squares(tensor: Tensor) -> Tensor:
-    entries = torch.view_as_real(tensor) if tensor.is_complex() else tensor
-    return entries.to(_wide(tensor.device)).square().sum()
 
 
 def _result_dtype(pairs) -> torch.dtype:

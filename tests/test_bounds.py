@@ -84,6 +84,19 @@ def test_deep_chains_overflow_only_with_the_answer(depth, u):
     assert bound.holds
 
 
+@pytest.mark.parametrize("depth", [2, 3, 5])
+def test_gradient_ascent_reaches_the_bound_and_never_breaks_it(depth):
+    u = (torch.rand(20, depth, dtype=torch.float64) * 3).requires_grad_()
+    optimizer = torch.optim.Adam([u], lr=0.05)
+    for _ in range(300):
+        bound = scalar_chain_bound(torch.ones_like(u), u)
+        assert bound.holds.all()
+        optimizer.zero_grad()
+        bound.slack.log().sum().backward()
+        optimizer.step()
+    assert bound.slack.max().item() == pytest.approx(1, abs=1e-6)
+
+
 def test_numbers_are_float64_and_tensors_keep_their_dtype():
     assert scalar_bound(1, 1, 0.1, 0.1).measured.dtype == torch.float64
     assert scalar_bound(1.0, 1.0, 0.1, 0.0).measured.item() == pytest.approx(0.01, rel=1e-15)
@@ -130,6 +143,11 @@ class TestBound:
         (lambda: scalar_terms(1, 0, 1, 1), HypothesisError, "b holds 0: a relative change needs a non-zero"),
         (lambda: scalar_bound(1, 1, float("nan"), 1), HypothesisError, "da holds NaN or infinity"),
         (lambda: scalar_bound(1, float("inf"), 1, 1), HypothesisError, "b holds NaN or infinity"),
+        (
+            lambda: scalar_bound(1e-300, 1, 1e300, 0),
+            HypothesisError,
+            "da/a leaves torch.float64: choose a smaller",
+        ),
         (lambda: scalar_chain_bound([1, 0.0], [1, 1]), HypothesisError, "weights holds 0"),
         (lambda: scalar_chain_bound([1, 1.0], [1, float("nan")]), HypothesisError, "changes holds NaN"),
         (lambda: scalar_chain_bound([], []), ValueError, "weights have shape (0,): the last dimension must"),

@@ -86,6 +86,8 @@ def test_learnable_nonlinearities_are_parameters_too():
             ValueError,
             "widths [3] make no layer: give at least an input and an output",
         ),
+        (lambda: Perceptron(5), TypeError, "widths is 5: give a list such as [64, 32, 10]"),
+        (lambda: Perceptron([3, 2])([1.0, 2.0, 3.0]), TypeError, "x is a list: give a tensor"),
         (lambda: Perceptron([]), ValueError, "widths [] make no layer"),
         (
             lambda: Perceptron([3, 0, 2]),

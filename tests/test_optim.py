@@ -177,6 +177,13 @@ def test_lr_zero_leaves_the_weight_untouched():
         assert step_once(param, lr=0.0).equal(before)
 
 
+@pytest.mark.parametrize("lr", [1e-300, 1e-30, 1e5, 1e20, 1e38, 1e300])
+def test_any_lr(lr):
+    param = parameter(3.0, 4.0, grad=[1.0, -2.0])
+    expected = oracle(param.detach(), param.grad, lr)
+    torch.testing.assert_close(step_once(param, lr=lr), expected.float())
+
+
 def test_one_entry_never_changes_sign():
     param = parameter(1.0, grad=[1.0])
     optimizer = Fromage([param], lr=0.5)
@@ -595,6 +602,43 @@ def test_other_messages():
     optimizer.param_groups[0]["p_bound"] = 2.0
     with pytest.raises(RuntimeError, match=re.escape("p_bound was set to 2.0 after its group was added")):
         optimizer.step()
+
+
+def test_messages_of_the_free_function():
+    one = torch.ones(2)
+    for options in (dict(lr=-0.1), dict(lr=NAN), dict(lr=INF), dict(max_norm=-1.0), dict(max_norm=NAN)):
+        (name, value), *_ = options.items()
+        with pytest.raises(ValueError, match=re.escape(f"{name} is {value}: it must be")):
+            fromage_update(one, one, **options)
+    with pytest.raises(TypeError, match=re.escape("weight is torch.int64: convert it with .float()")):
+        fromage_update(torch.tensor([3, 4]), torch.tensor([3, 4]))
+
+
+def test_a_state_of_another_optimizer_does_not_break_the_next_step():
+    param = parameter(3.0, 4.0, grad=[1.0, 2.0])
+    other = torch.optim.SGD([param], lr=0.1, momentum=0.9)
+    other.step()
+    optimizer = Fromage([param])
+    optimizer.load_state_dict(other.state_dict())
+    before, lr = param.detach().clone(), optimizer.param_groups[0]["lr"]
+    optimizer.step()
+    torch.testing.assert_close(param.detach(), oracle(before, param.grad, lr).float())
+
+
+def test_distributed_tensors_are_refused_with_the_way_out(tmp_path):
+    distributed = pytest.importorskip("torch.distributed")
+    from torch.distributed.tensor import DTensor, init_device_mesh
+
+    store = distributed.FileStore(str(tmp_path / "store"), 1)
+    distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        local = DTensor.from_local(torch.ones(2, 2), init_device_mesh("cpu", (1,)))
+        with pytest.raises(
+            TypeError, match=re.escape("does not see it in a DTensor: train with Distributed")
+        ):
+            Fromage([nn.Parameter(local)])
+    finally:
+        distributed.destroy_process_group()
 
 
 def test_sparse_gradients_are_refused_with_the_way_out():

@@ -212,6 +212,30 @@ def test_a_model_without_parameters_is_refused():
         train(nn.ReLU(), optimizer, (X, Y), epochs=1)
 
 
+def test_other_messages():
+    model = network()
+    optimizer = Fromage(model.parameters())
+    for call, error, message in (
+        (
+            lambda: train(model, optimizer, None, epochs=1),
+            TypeError,
+            "data is a NoneType: give (x_train, y_train)",
+        ),
+        (
+            lambda: train(model, optimizer, (X, Y), epochs=1, schedule="cosine"),
+            TypeError,
+            "schedule is 'cosine'",
+        ),
+        (
+            lambda: train(network(), optimizer, (X, Y), epochs=1),
+            ValueError,
+            "the optimizer holds no parameter of",
+        ),
+    ):
+        with pytest.raises(error, match=re.escape(message)):
+            call()
+
+
 def test_accuracy():
     assert accuracy(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1])) == 0.5
     assert math.isnan(accuracy(torch.empty(0, 2), torch.empty(0, dtype=torch.int64)))

@@ -84,7 +84,8 @@ def fromage_update(
     new = torch.where((g_peak == 0) | (lr == 0), w, new)
     if max_norm is not None:
         norm = frobenius_norm(new)
-        new = new * (max_norm / norm.clamp(min=max_norm)).to(dtype)
+        excess = torch.where(norm > max_norm, norm / max_norm if max_norm else torch.inf, 1.0)
+        new = new / excess.to(dtype)
     return new.to(weight.dtype)
 
 
@@ -98,8 +99,8 @@ class Fromage(torch.optim.Optimizer):
     What Algorithm 1 leaves open: a tensor whose gradient is 0 stays as it is; a tensor that is 0 (a bias at
     its start) takes a raw step −η·g; a NaN or infinity in a gradient makes its whole tensor NaN. A tensor
     with one entry can shrink or grow but, for η < 1, never change sign. Half precision is computed in
-    float32 but stored rounded: bfloat16 keeps 8 bits and loses most of a step of 1e-3, so keep float32
-    weights and use autocast.
+    float32 but stored rounded: in bfloat16, with its 8 bits, a step of 1e-3 leaves three entries in four as
+    they are, so keep float32 weights and use autocast.
 
     Args:
         params: tensors or dicts of parameter groups; every group may have its own options.

@@ -14,7 +14,7 @@ COLORS = {
     "deep": {"light": "#c2185b", "dark": "#ff6fa8"},
     "surrogate": {"light": "#b35900", "dark": "#ffa64d"},
     "euclidean": {"light": "#1565c0", "dark": "#6db3ff"},
-    "measured": {"light": "#1f2328", "dark": "#e6e6e6"},
+    "measured": {"light": "#1b1f24", "dark": "#e8eaed"},
     "bound": {"light": "#616161", "dark": "#a8a8a8"},
     "sgd": {"light": "#00838f", "dark": "#4dd0d9"},
     "adam": {"light": "#5e35b1", "dark": "#b79bff"},
@@ -34,7 +34,7 @@ DASHES = {
 }
 """Role -> matplotlib line style: no meaning is carried by color alone."""
 
-PAGE = {"light": "#ffffff", "dark": "#14181e"}
+PAGE = {"light": "#ffffff", "dark": "#121212"}
 """Theme -> page background."""
 
 

@@ -10,6 +10,9 @@ import imagesize
 IMAGE = re.compile(r"<img\b[^>]*>")
 # A formula with the brackets and the punctuation that stand directly at it.
 FORMULA = re.compile(r'[(\[“‘]*<span class="math [^>]*>(?:(?!</span>).)*</math></span>[.,;:!?)\]’”…]*', re.DOTALL)
+HEAD_CELL = re.compile(
+    r'(<th\b[^>]*><p><span class="math [^>]*>)<math((?:(?!</th>).)*</math></span></p></th>)', re.DOTALL
+)
 ENTRY = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta http-equiv="refresh" content="0; url={page}"><link rel="canonical" href="{page}">
@@ -26,7 +29,14 @@ def mend_body(app, pagename, templatename, context, doctree):
     # An aria-label here would hide the visible label ("Show code cell source").
     body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
     body = re.sub(r'(<div class="citation" id="[^"]*") role="doc-biblioentry"', r'\1 role="listitem"', body)
+    body = HEAD_CELL.sub(name_formula, body)
     context["body"] = FORMULA.sub(keep_together, body)
+
+
+def name_formula(match):
+    """Give a formula that is all of a table's head cell a name: as it is, such a cell counts as empty."""
+    name = re.sub(r"<[^>]*>", "", "<math" + match[2]).replace('"', "&quot;")
+    return f'{match[1]}<math aria-label="{name}"{match[2]}'
 
 
 def keep_together(match):

@@ -181,6 +181,13 @@ def test_a_formula_and_its_punctuation_stay_on_one_line(before, after):
     )
 
 
+def test_a_head_cell_that_is_a_formula_has_a_name():
+    body = '<th class="head"><p><span class="math x"><math><mi>p</mi></math></span></p></th>'
+    context = {"body": body + "<td>" + body[17:-5] + "</td>"}
+    repairs.mend_body(None, "", "", context, None)
+    assert context["body"].count('<math aria-label="p">') == 1
+
+
 def test_without_an_address_there_are_no_buttons_that_need_one():
     assert address.theme_options("") == {}
     options = address.theme_options("https://example.org/some/book")

@@ -1,0 +1,33 @@
+"""Chapter 09 takes parameters: papermill runs it with tiny ones."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+CHAPTER = Path(__file__).resolve().parents[2] / "book" / "descent" / "09_depth.ipynb"
+
+
+def test_one_cell_is_marked_as_parameters():
+    cells = nbformat.read(CHAPTER, as_version=4).cells
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in cells) == 1
+
+
+@pytest.mark.filterwarnings("ignore")  # papermill's own
+def test_papermill_runs_the_chapter_with_tiny_parameters(tmp_path):
+    import papermill
+
+    target = tmp_path / "tiny.ipynb"
+    known = papermill.inspect_notebook(str(CHAPTER))
+    papermill.execute_notebook(
+        str(CHAPTER), str(target), parameters=tiny(known), cwd=str(tmp_path), progress_bar=False
+    )
+    injected = [
+        cell for cell in nbformat.read(target, as_version=4).cells if "injected-parameters" in cell.metadata.tags
+    ]
+    assert len(injected) == 1
+
+
+def tiny(known):
+    """The smallest run that still is one, for whichever parameters the chapter has."""
+    return {name: value for name, value in {"depths": [2], "seeds": [0], "epochs": 1}.items() if name in known}

@@ -1,7 +1,7 @@
 """The wheel as a reader gets it: installed into a clean environment, it runs a copied notebook on its own.
 
-The environment holds only the wheel and its `notebooks` extra, pinned by `requirements.lock`. It is kept under
-`_build` from run to run, for as long as the pins stay the same; the wheel in it is new each time.
+The environment holds only the wheel and its `notebooks` extra, pinned by `requirements.lock`. It is kept
+under `_build` from run to run, for as long as the pins stay the same; the wheel in it is new each time.
 """
 
 import hashlib
@@ -56,9 +56,9 @@ def clean_python(wheel):
 
 def test_the_wheel_holds_the_library_and_its_data_and_nothing_else(wheel):
     names = set(run(sys.executable, "-m", "zipfile", "--list", wheel).split())
-    files = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fromage_edu").rglob("*") if path.is_file()}
-    missing = {name for name in files if "__pycache__" not in name} - names
-    assert not missing
+    library = [path for path in (ROOT / "fromage_edu").rglob("*") if path.is_file()]
+    files = {path.relative_to(ROOT).as_posix() for path in library if "__pycache__" not in path.parts}
+    assert not files - names
     assert not [name for name in names if name.startswith(("book/", "tests/", "tools/"))]
 
 
@@ -105,8 +105,8 @@ def test_a_copied_notebook_runs_in_an_empty_directory(name, kernel, clean_python
     committed = printed(notebook)
     where = nbformat.v4.new_code_cell("import fromage_edu\nprint(fromage_edu.__file__)")
     notebook.cells.append(where)
-    resources = {"metadata": {"path": str(folder)}}
-    NotebookClient(notebook, kernel_name=kernel, timeout=300, resources=resources, coalesce_streams=True).execute()
+    options = {"resources": {"metadata": {"path": str(folder)}}, "timeout": 300, "coalesce_streams": True}
+    NotebookClient(notebook, kernel_name=kernel, **options).execute()
     *again, place = printed(notebook)
     assert again == committed
     assert Path(place.strip()).is_relative_to(clean_python.parents[1])

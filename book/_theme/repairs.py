@@ -9,7 +9,10 @@ import imagesize
 
 IMAGE = re.compile(r"<img\b[^>]*>")
 # A formula with the brackets and the punctuation that stand directly at it.
-FORMULA = re.compile(r'[(\[“‘]*<span class="math [^>]*>(?:(?!</span>).)*</math></span>[.,;:!?)\]’”…]*', re.DOTALL)
+FORMULA = re.compile(
+    r'[(\[“‘]*<span class="math [^>]*>(?:(?!</span>).)*</math></span>[.,;:!?)\]’”…]*', re.DOTALL
+)
+# A table's head cell that holds nothing but a formula.
 HEAD_CELL = re.compile(
     r'(<th\b[^>]*><p><span class="math [^>]*>)<math((?:(?!</th>).)*</math></span></p></th>)', re.DOTALL
 )

@@ -22,12 +22,11 @@ def test_papermill_runs_the_chapter_with_tiny_parameters(tmp_path):
     papermill.execute_notebook(
         str(CHAPTER), str(target), parameters=tiny(known), cwd=str(tmp_path), progress_bar=False
     )
-    injected = [
-        cell for cell in nbformat.read(target, as_version=4).cells if "injected-parameters" in cell.metadata.tags
-    ]
-    assert len(injected) == 1
+    cells = nbformat.read(target, as_version=4).cells
+    assert sum("injected-parameters" in cell.metadata.get("tags", []) for cell in cells) == 1
 
 
 def tiny(known):
     """The smallest run that still is one, for whichever parameters the chapter has."""
-    return {name: value for name, value in {"depths": [2], "seeds": [0], "epochs": 1}.items() if name in known}
+    smallest = {"depths": [2, 3], "seeds": [0], "epochs": 1, "width": 8}
+    return {name: value for name, value in smallest.items() if name in known}

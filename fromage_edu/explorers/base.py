@@ -1,5 +1,7 @@
-"""What all explorers share: their JavaScript, their style, their validated traits, and their place in a page."""
+"""What all explorers share: JavaScript, style, validated traits, and a place in a page."""
 
+import html
+import json
 import math
 import numbers
 from importlib.resources import files
@@ -20,12 +22,27 @@ def _text(name: str) -> str:
 SHARED = _text("math.js") + "\n" + _text("plot.js")
 #: One look for the page, Jupyter and Colab, light and dark.
 STYLE = _text("style.css")
+#: The script that draws the explorers of a page without a kernel.
+HOST = _text("host.js")
+
+PAGE = """<!doctype html>
+<html lang="en" data-theme="{theme}">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Explorers</title><style>{style}
+body {{ font: 16px/1.6 system-ui, sans-serif; max-width: 46rem; margin: 0 auto; padding: 0 12px }}
+html[data-theme="dark"] body {{ color: #e8eaed; background: #121212 }}
+</style></head>
+<body><main>{places}</main>
+<script type="application/json" id="explorers">{data}</script>
+<script>{host}</script></body></html>
+"""
 
 
 class Quantity(traitlets.TraitType):
     """A synchronized number with a range; an error names the explorer, the trait, its range and the value."""
 
     def __init__(self, default: float, low: float, high: float, *, whole: bool = False, smallest: float = 0):
+        """Give the opening value, the range, and how far from zero a value must stay."""
         super().__init__(default_value=default)
         self.low, self.high, self.whole, self.smallest = low, high, whole, smallest
         self.tag(sync=True)
@@ -38,9 +55,8 @@ class Quantity(traitlets.TraitType):
             return int(value) if self.whole else float(value)
         kind = "a whole number" if self.whole else "a number"
         gap = f" and at least {self.smallest:g} away from 0" if self.smallest else ""
-        raise traitlets.TraitError(
-            f"{type(obj).__name__}: {self.name} must be {kind} from {self.low:g} to {self.high:g}{gap}, not {value!r}"
-        )
+        form = f"{kind} from {self.low:g} to {self.high:g}{gap}"
+        raise traitlets.TraitError(f"{type(obj).__name__}: {self.name} must be {form}, not {value!r}")
 
 
 class Explorer(anywidget.AnyWidget):
@@ -91,8 +107,9 @@ def page_data(state: dict) -> dict:
         state: `{"state": {model_id: {"model_module": …, "state": {…}}}}`, as Jupyter embeds it.
 
     Returns:
-        `{"shared": js, "style": css, "modules": {class: js}, "models": {model_id: {"class": …, "traits": {…}}}}`.
-        Other widgets are ignored. The texts are the library's present ones, not those of the notebook's run.
+        `{"shared": js, "style": css, "modules": {class: js}, "models": {model_id: model}}` where a model is
+        `{"class": name, "traits": {name: value}}`. Other widgets are ignored. The texts are the library's
+        present ones, not those of the notebook's run.
 
     """
     from fromage_edu import explorers
@@ -108,3 +125,30 @@ def page_data(state: dict) -> dict:
         traits = {key: values.get(key, trait.default_value) for key, trait in cls.quantities().items()}
         models[model_id] = {"class": name, "traits": traits}
     return {"shared": SHARED, "style": STYLE, "modules": modules, "models": models}
+
+
+def standalone_page(*explorers: Explorer, theme: str = "light") -> str:
+    """Return an HTML page of explorers that works from disk, with no kernel and no network.
+
+    Args:
+        explorers: they open in their present state.
+        theme: `"light"` or `"dark"`.
+
+    >>> from fromage_edu.explorers import TrustRegions
+    >>> "script" in standalone_page(TrustRegions(depth=100))
+    True
+
+    """
+    entries = {
+        f"explorer-{number}": {"model_module": "anywidget", "state": explorer.get_state()}
+        for number, explorer in enumerate(explorers)
+    }
+    data = page_data({"state": entries})
+    places = "\n".join(
+        f'<div class="explorer explorer-{type(explorer).__name__}" data-model="{model}">'
+        f"<noscript><p>{html.escape(explorer.still_alt)}</p></noscript></div>"
+        for model, explorer in zip(entries, explorers, strict=True)
+    )
+    style = data.pop("style")
+    data = json.dumps(data, ensure_ascii=False).replace("</", "<\\/")
+    return PAGE.format(theme=theme, style=style, places=places, data=data, host=HOST)

@@ -17,7 +17,7 @@ export function log([d0, d1], range) {
 }
 
 export const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
-export const round = (x, digits) => Number(x.toFixed(digits));
+export const round = (x, digits) => Math.round(x * 10 ** digits) / 10 ** digits;
 // `count` points from low to high, evenly spaced.
 export const spread = (low, high, count) => Array.from({ length: count }, (_, i) => low + ((high - low) * i) / (count - 1));
 // low, low + by, …, high without the noise of repeated addition.
@@ -108,6 +108,7 @@ const html = (name, attributes = {}, ...children) => {
   return element;
 };
 let instances = 0;
+const REACH = 24;  // pixels around a grip that belong to it
 
 // spec: { name, title, quantities, groups, presets, rows, views, conclusion }; see an explorer for each part's form.
 // Returns what anywidget and the page host call: render({ model, el }), and clean(key, number) for the URL.
@@ -147,10 +148,7 @@ export function instrument(spec) {
       return html("div", { class: "fx-tabs", role: "group", "aria-label": what }, ...buttons);
     };
     const views = spec.views.map((view) => makeView(view));
-    const only = (parts) => (i) => {
-      parts.forEach((part, j) => part.classList.toggle("fx-chosen", j === i));
-      schedule();
-    };
+    const only = (parts) => (i) => parts.forEach((part, j) => part.classList.toggle("fx-chosen", j === i));
     const pictures = html("div", { class: "fx-views" }, ...views.map(({ figure }) => figure));
 
     const sliders = keys.map((key) => makeSlider(key, spec.quantities[key]));
@@ -242,12 +240,12 @@ export function instrument(spec) {
     }
 
     function makeView(view) {
-      const figure = html("figure", { class: `fx-view ${view.kind ?? ""}` }, html("figcaption"));
+      const figure = html("figure", { class: `fx-view ${view.kind ?? ""}`, "data-title": view.tab }, html("figcaption"));
       const caption = (state) => { figure.firstChild.textContent = typeof view.title === "function" ? view.title(state) : view.title; };
       if (view.html) {
         const table = html("div", { class: "fx-table" });
         figure.append(table);
-        return { figure, show: (_, state) => { caption(state); table.innerHTML = view.html(state); } };
+        return { figure, measure() {}, show: (_, state) => { caption(state); table.innerHTML = view.html(state); } };
       }
       const svg = document.createElementNS(SVG, "svg"), ink = document.createElementNS(SVG, "g");
       svg.setAttribute("role", "img");
@@ -266,21 +264,25 @@ export function instrument(spec) {
         const box = svg.getBoundingClientRect();
         return [((event.clientX - box.left) * size.width) / box.width, ((event.clientY - box.top) * size.height) / box.height];
       };
+      const nearest = ([x, y]) => {
+        const distances = spots.map((spot) => Math.hypot(spot[0] - x, spot[1] - y)), distance = Math.min(...distances);
+        return { grip: distances.indexOf(distance), hit: distance <= REACH };
+      };
       svg.addEventListener("pointerdown", (event) => {
-        if (event.button) return;
-        const [x, y] = at(event);
-        const distances = spots.map((spot) => Math.hypot(spot[0] - x, spot[1] - y));
-        const near = distances.indexOf(Math.min(...distances));
+        const [x, y] = at(event), { grip, hit } = nearest([x, y]);
         // A finger that misses the grip scrolls the page; a mouse may press anywhere in the picture.
-        if (near < 0 || (distances[near] > 24 && !(event.pointerType === "mouse" && view.jump))) return;
+        if (event.button || !(hit || (view.jump && event.pointerType === "mouse"))) return;
         event.preventDefault();
         svg.setPointerCapture(event.pointerId);
         svg.classList.add("fx-held");
         // The picture's scale stays as it was when the hand came down, or the point would run from the hand.
-        const offset = distances[near] > 24 ? [0, 0] : [spots[near][0] - x, spots[near][1] - y];
-        hand = { grip: near, frame: latest, offset };
-        if (distances[near] > 24) drag(event);
+        hand = { grip, frame: latest, offset: hit ? [spots[grip][0] - x, spots[grip][1] - y] : [0, 0] };
+        if (!hit) drag(event);
       });
+      // Not every browser heeds touch-action on parts of a drawing: a finger on a grip must not scroll the page.
+      svg.addEventListener("touchstart", (event) => {
+        if (event.touches.length === 1 && nearest(at(event.touches[0])).hit) event.preventDefault();
+      }, { passive: false });
       const drag = (event) => {
         if (!hand) return;
         const [x, y] = at(event);
@@ -296,10 +298,11 @@ export function instrument(spec) {
 
       return {
         figure,
+        measure() {  // apart from drawing: asking for a size in the middle of it would lay out the page twice
+          if (svg.clientWidth) size = { width: svg.clientWidth, height: svg.clientHeight };
+        },
         show(state, exact) {
           caption(exact);
-          const { clientWidth, clientHeight } = svg;
-          if (clientWidth) size = { width: clientWidth, height: clientHeight };
           svg.setAttribute("viewBox", `0 0 ${size.width} ${size.height}`);
           latest = hand ? hand.frame : view.frame(state, size);
           const drawing = view.draw(state, latest);
@@ -313,8 +316,13 @@ export function instrument(spec) {
 
     const names = keys.map((key) => `change:${key}`);
     for (const name of names) model.on(name, changed);
-    const resized = new ResizeObserver(schedule);
-    resized.observe(root);
+    const measure = () => views.forEach((view) => view.measure());
+    const resized = new ResizeObserver(() => {
+      measure();
+      schedule();
+    });
+    views.forEach(({ figure }) => resized.observe(figure));  // a figure that a tab shows is resized too
+    measure();
     update();
 
     return () => {

@@ -128,11 +128,11 @@ const proof = {
     const names = [["2·u·v", "u² + v²", "(u − v)²"], ["2·u·uv", "u² + u²v²", "(u − uv)²"], ["2·v·uv", "v² + u²v²", "(v − uv)²"]];
     const lines = crosses.map(({ value, bound: most, slack }, i) => {
       const [left, right] = [at(Math.min(0, value)), at(Math.max(0, value))], [term, over, square] = names[i];
-      return `<div class="fx-term"><span>${term} = <b>${number(value)}</b></span><span>≤ ${over} = <b>${number(most)}</b></span><span>slack ${square} = <b>${number(slack)}</b></span>`
+      return `<div class="fx-term"><span>${term} = <b>${number(value)}</b></span><span>≤ ${over} = <b>${number(most)}</b></span><span class="fx-break"></span><span>slack ${square} = <b>${number(slack)}</b></span>`
         + `<span class="fx-bar" aria-hidden="true"><i class="fx-most" style="left:50%;right:${round(100 - at(most), 2)}%"></i><i class="fx-part" style="left:${left}%;right:${round(100 - right, 2)}%"></i></span></div>`;
     });
     return `<div class="fx-term"><span class="fx-all">squares u² + v² + u²v² = <b>${number(total)}</b></span></div>${lines.join("")}`
-      + `<div class="fx-term fx-sum"><span>sum <b>${number(measured)}</b></span><span>≤ 3 × squares = <b>${number(bound)}</b></span><span class="fx-rest">slack <b>${number(crosses.reduce((sum, one) => sum + one.slack, 0))}</b>, the three squares together</span></div>`;
+      + `<div class="fx-term fx-sum"><span>sum <b>${number(measured)}</b></span><span>≤ 3 × squares = <b>${number(bound)}</b></span><span class="fx-break"></span><span class="fx-rest">slack <b>${number(crosses.reduce((sum, one) => sum + one.slack, 0))}</b>, the three squares together</span></div>`;
   },
 };
 

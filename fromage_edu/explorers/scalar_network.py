@@ -24,8 +24,8 @@ class ScalarNetwork(Explorer):
     db = Quantity(0.5, -1000, 1000)
 
     still_alt = (
-        "Left: a rectangle with sides a and b, grown by a strip of width Δa, a strip of height Δb and the small corner "
-        "where both meet. Right: a map over the relative changes u and v of how much of the bound the measured change "
-        "uses; the point of the present state, the curve where the two changes cancel, and the one place u = v = 1 "
-        "where the bound is met."
+        "Left: a rectangle with sides a and b, grown by a strip of width Δa, a strip of height Δb and the "
+        "small corner where both meet. Right: a map over the relative changes u and v of how much of the "
+        "bound the measured change uses, with the present point, the curve where the two changes cancel, "
+        "and the one place u = v = 1 where the bound is met."
     )

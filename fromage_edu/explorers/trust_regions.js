@@ -90,8 +90,8 @@ const curves = {
     const exit = xs.find((x) => deep(x) > HIGH);
     const apart = clamp(7 - (Y(flat(1)) - Y(Math.min(deep(1), HIGH))) / 2, 0, 7);  // S and D do not print over each other
 // The name of the third curve stands above it, or beside it where it leaves the picture early.
-    const lead = X.invert(box.left + 152), gone = xs.find((x) => together(x) > HIGH) ?? 1;
-    const name = X(gone) < box.left + 190 ? [X(gone) + 8, box.top + 14] : [box.left + 6, Y(together(lead)) - 8];
+    const lead = X.invert(box.left + 96), gone = xs.find((x) => together(x) > HIGH) ?? 1;
+    const name = X(gone) < box.left + 104 ? [X(gone) + 8, box.top + 14] : [box.left + 6, Y(together(lead)) - 8];
     return {
       ink: [1e-4, 1e-2, 1e2, 1e4].map((y) => line(box.left, Y(y), box.right, Y(y), "fx-grid")).join("")
         + line(box.left, Y(1), box.right, Y(1), "fx-one")
@@ -103,7 +103,7 @@ const curves = {
           path(curve(cut(deep), xs, X, Y), "fx-line deep"),
           line(X(seen), box.top, X(seen), box.bottom, "fx-guide"))
         + mark(euclideanRadius(depth), "euclidean") + mark(deepRadius(depth), "deep")
-        + label(...name, "all together, squared", "together")
+        + label(...name, "(together)²", "together")
         + label(box.right + 5, Y(flat(1)) + 5 + apart, "S", "euclidean")
         + (deep(1) > HIGH ? label(X(exit), box.top - 6, "D", "deep", "middle") : label(box.right + 5, Y(deep(1)) + 5 - apart, "D", "deep"))
         + tag("circle", { cx: X(seen), cy: inside(flat(step)), r: 5, class: "fx-mark euclidean" }),

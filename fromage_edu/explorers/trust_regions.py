@@ -6,7 +6,8 @@ from fromage_edu.explorers.base import Explorer, Quantity
 class TrustRegions(Explorer):
     """How far a gradient can be trusted, by Euclidean and by deep relative trust, at any depth and step size.
 
-    Every layer has weight norm 1, so Euclidean trust reads S = L r² and deep relative trust D = (1 + r²)^L − 1.
+    Every layer has weight norm 1, so Euclidean trust reads S = L r² and deep relative trust
+    D = (1 + r²)^L − 1.
 
     Traits:
         depth: number of layers L, 1…1000.
@@ -22,8 +23,8 @@ class TrustRegions(Explorer):
     step = Quantity(0.1, 0, 1)
 
     still_alt = (
-        "Two pictures for a network of 30 layers. Left: the loss along a step; around the tangent line at X the region "
-        "of losses still possible opens slowly under Euclidean trust and bursts open under deep relative trust. "
-        "Right: both trusts against the step size on logarithmic axes; they agree for small steps, then deep relative "
-        "trust shoots up."
+        "Two pictures for a network of 30 layers. Left: the loss along a step; around the tangent line at X "
+        "the region of losses still possible opens slowly under Euclidean trust and bursts open under deep "
+        "relative trust. Right: both trusts against the step size on logarithmic axes; they agree for small "
+        "steps, then deep relative trust shoots up."
     )

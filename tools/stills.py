@@ -1,0 +1,114 @@
+"""Save a still of each explorer's opening state: `python tools/stills.py`.
+
+A still is one SVG that stands alone: its pictures side by side, on paper of its own so that it can be read in
+any theme, with the style that counts written into it. Two runs give the same bytes.
+"""
+
+import importlib.util
+import sys
+import tempfile
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+ROOT = Path(__file__).resolve().parents[1]
+STILLS = ROOT / "book" / "_theme" / "stills"
+
+#: What an element looks like, where it differs from what SVG assumes.
+INITIAL = {
+    "fill": "rgb(0, 0, 0)",
+    "fill-opacity": "1",
+    "fill-rule": "nonzero",
+    "stroke": "none",
+    "stroke-opacity": "1",
+    "stroke-width": "1px",
+    "stroke-dasharray": "none",
+    "stroke-linejoin": "miter",
+    "paint-order": "normal",
+    "font-size": "",
+    "font-weight": "400",
+}
+
+COLLECT = """(initial) => {
+  const places = [...document.querySelectorAll('.fx-view > svg')];
+  return places.map((svg) => {
+    const copy = svg.cloneNode(true);
+    const originals = svg.querySelectorAll('*'), copies = copy.querySelectorAll('*');
+    originals.forEach((original, i) => {
+      const style = getComputedStyle(original), element = copies[i];
+      const shape = ['path', 'line', 'rect', 'circle', 'text'].includes(element.tagName);
+      for (const [name, usual] of Object.entries(shape ? initial : {})) {
+        const value = style.getPropertyValue(name), text = element.tagName === 'text';
+        if (value !== usual && (text || !name.startsWith('font'))) element.setAttribute(name, value);
+      }
+      element.removeAttribute('class');
+    });
+    copy.querySelectorAll('[fill="rgba(0, 0, 0, 0)"]').forEach((hit) => hit.remove());
+    const { width, height } = svg.viewBox.baseVal;
+    return { inner: copy.innerHTML, width, height, title: svg.parentElement.dataset.title };
+  });
+}"""
+
+
+def still(views, description):
+    """Put the pictures side by side on white paper."""
+    gap, top = 24, 34
+    width = sum(view["width"] for view in views) + gap * (len(views) + 1)
+    height = max(view["height"] for view in views) + top + gap / 2
+    parts, left = [], gap
+    for view in views:
+        place = f'x="{left:g}" y="{top}" width="{view["width"]:g}" height="{view["height"]:g}"'
+        parts.append(
+            f'<text x="{left:g}" y="24" font-size="14" fill="#1b1f24">{escape(view["title"])}</text>'
+            f'<svg {place} overflow="visible">{view["inner"]}</svg>'
+        )
+        left += view["width"] + gap
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" '
+        f'height="{height:g}" role="img" font-family="system-ui, -apple-system, \'Segoe UI\', sans-serif">'
+        f"<title>{escape(description)}</title>"
+        f'<rect width="{width:g}" height="{height:g}" rx="8" fill="#ffffff"/>{"".join(parts)}</svg>\n'
+    )
+
+
+def draw(browser):
+    """Return the still of every explorer, name -> SVG."""
+    from fromage_edu import explorers
+    from fromage_edu.explorers.base import standalone_page
+
+    stills = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in explorers.__all__:
+            explorer = getattr(explorers, name)()
+            source = Path(folder, f"{name}.html")
+            source.write_text(standalone_page(explorer), encoding="utf-8")
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            page.goto(source.as_uri())
+            page.wait_for_selector(".explorer[data-ready]")
+            page.wait_for_timeout(200)
+            stills[name] = still(page.evaluate(COLLECT, INITIAL), explorer.still_alt)
+            page.close()
+    return stills
+
+
+def main():
+    """Draw every explorer in Chromium and save what it shows."""
+    from playwright.sync_api import sync_playwright
+
+    spec = importlib.util.spec_from_file_location("browser", ROOT / "tests" / "browser" / "conftest.py")
+    tests = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tests)
+    with sync_playwright() as playwright:
+        path = tests.find_chromium(playwright)
+        if path is None:
+            sys.exit(f"stills: {tests.MISSING}")
+        browser = playwright.chromium.launch(executable_path=path, args=tests.FLAGS)
+        STILLS.mkdir(parents=True, exist_ok=True)
+        for name, text in draw(browser).items():
+            target = STILLS / f"{name}.svg"
+            target.write_text(text, encoding="utf-8")
+            print(f"stills: {target.relative_to(ROOT)}, {target.stat().st_size / 1000:.0f} kB")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

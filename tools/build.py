@@ -4,30 +4,36 @@ The extension in `book/_theme` runs the stale notebooks first and writes the lig
 has not changed since the last build is not done again.
 """
 
+import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMAND = "-m jupyter_book build book --config _config.yml --path-output . -n -W --keep-going".split()
+START = "from jupyter_book.cli.main import main; main()"  # not its script, whose first line may not bear spaces
+ARGUMENTS = "build book --config _config.yml --path-output . -n -W --keep-going".split()
+COLOR = re.compile(r"\x1b\[[0-9;]*m")
 # Lines that name what happens; the rest of the build's talk helps only when it fails.
-TELLING = ("executing", "  [", "building [html]", "book.css", "fonts:")
+TELLING = ("executing", "  [", "building [html]", "book.css:", "fonts:", "WARNING", "ERROR")
 
 
 def main():
     """Build; show progress, and everything when it fails."""
     start = time.perf_counter()
     print("book: building (warnings are errors)", flush=True)
-    command = [sys.executable, *COMMAND]
+    command = [sys.executable, "-c", START, *ARGUMENTS]
+    env = {**os.environ, "PYTHONUNBUFFERED": "1"}  # lines are read here as they come
     process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
+        command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8"
     )
     lines = []
     for line in process.stdout:
+        line = COLOR.sub("", line)
         lines.append(line)
-        if any(word in line for word in TELLING) or "WARNING" in line or "ERROR" in line:
-            print("  " + line.strip() if "[" != line.strip()[:1] else line.rstrip(), flush=True)
+        if any(word in line for word in TELLING):
+            print("  " + line.strip().removeprefix("updating environment: "), flush=True)
     if process.wait():
         print("".join(lines[-60:]), file=sys.stderr)
         print("book: not built; the reason stands above", file=sys.stderr)

@@ -12,6 +12,10 @@ IMAGE = re.compile(r"<img\b[^>]*>")
 FORMULA = re.compile(
     r'[(\[“‘]*<span class="math [^>]*>(?:(?!</span>).)*</math></span>[.,;:!?)\]’”…]*', re.DOTALL
 )
+# Settings of live code cells, which this book does not have.
+LIVE_CODE = re.compile(
+    r'<script type="text/x-thebe-config">.*?</script>\s*<script>\s*kernelName.*?</script>', re.DOTALL
+)
 # A table's head cell that holds nothing but a formula.
 HEAD_CELL = re.compile(
     r'(<th\b[^>]*><p><span class="math [^>]*>)<math((?:(?!</th>).)*</math></span></p></th>)', re.DOTALL
@@ -32,6 +36,7 @@ def mend_body(app, pagename, templatename, context, doctree):
     # An aria-label here would hide the visible label ("Show code cell source").
     body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
     body = re.sub(r'(<div class="citation" id="[^"]*") role="doc-biblioentry"', r'\1 role="listitem"', body)
+    body = LIVE_CODE.sub("", body)
     body = HEAD_CELL.sub(name_formula, body)
     context["body"] = FORMULA.sub(keep_together, body)
 

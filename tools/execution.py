@@ -22,6 +22,8 @@ LIBRARY = ROOT / "fromage_edu"
 CACHE = ROOT / "_build" / "executed"
 # A chapter takes at most a minute on one core; on a busy machine a single cell still gets this long.
 CELL_TIMEOUT = 300
+# Figures with two pixels for each one of the layout: sharp on the screens of today.
+KERNEL_SETTINGS = 'get_config().InlineBackend.figure_formats = {"retina"}'
 # Packages whose version can change what a notebook prints or draws.
 PACKAGES = ("torch", "numpy", "matplotlib", "pandas", "scikit-learn", "anywidget", "ipywidgets", "ipykernel")
 
@@ -35,7 +37,7 @@ def library_key(library=LIBRARY):
 
     Scripts and styles of explorers are left out: a built page takes them from the library itself.
     """
-    digest = hashlib.sha256(sys.version.encode())
+    digest = hashlib.sha256((sys.version + KERNEL_SETTINGS).encode())
     for path in sorted(library.rglob("*")):
         if path.suffix in (".py", ".csv", ".json"):
             digest.update(path.relative_to(library).as_posix().encode())
@@ -63,7 +65,10 @@ def execute(path):
     os.environ["OMP_NUM_THREADS"] = "1"
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["IPYTHONDIR"] = str(Path(folder, ".ipython"))
+        profile = Path(folder, "ipython", "profile_default")
+        profile.mkdir(parents=True)
+        (profile / "ipython_kernel_config.py").write_text(KERNEL_SETTINGS, encoding="utf-8")
+        os.environ["IPYTHONDIR"] = str(profile.parent)
         work = Path(folder, "work")
         work.mkdir()
         client = nbclient.NotebookClient(

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import imagesize
 
+# Pixels an inch at which matplotlib lays a figure out.
+FIGURE_DENSITY = 100
 IMAGE = re.compile(r"<img\b[^>]*>")
 # A formula with the brackets and the punctuation that stand directly at it.
 FORMULA = re.compile(
@@ -56,12 +58,14 @@ def keep_together(match):
 
 @functools.cache
 def size_of(path):
-    """Return the width and height of an image file, or None."""
+    """Return the width and height at which to show an image file, or None; figures are drawn denser."""
     try:
         width, height = imagesize.get(str(path))
+        density = imagesize.getDPI(str(path))[0] if path.suffix == ".png" else -1
     except (OSError, ValueError):
         return None
-    return (round(width), round(height)) if width > 0 and height > 0 else None
+    scale = FIGURE_DENSITY / density if density > FIGURE_DENSITY else 1
+    return (round(width * scale), round(height * scale)) if width > 0 and height > 0 else None
 
 
 def mend_image(tag, folder):

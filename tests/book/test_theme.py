@@ -165,6 +165,15 @@ def test_images_get_their_size_and_load_when_they_come_near(tmp_path):
     assert repairs.mend_image('<img src="data:x">', tmp_path) == '<img src="data:x">'
 
 
+def test_a_figure_drawn_at_double_density_is_shown_at_its_size(tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (300, 200)).save(tmp_path / "a.png", dpi=(200, 200))
+    Image.new("RGB", (300, 200)).save(tmp_path / "b.png", dpi=(72, 72))
+    assert repairs.size_of(tmp_path / "a.png") == (150, 100)
+    assert repairs.size_of(tmp_path / "b.png") == (300, 200)
+
+
 def test_mending_a_page_twice_changes_nothing_more(tmp_path):
     once = repairs.mend_page('<div id="pst-primary-sidebar" class="x"></div><img src="b.png">', tmp_path)
     assert 'role="region" aria-label="Book"' in once

@@ -18,8 +18,8 @@ def _text(name: str) -> str:
     return (files(__package__) / name).read_text(encoding="utf-8")
 
 
-#: JavaScript that stands before every explorer's own: pure mathematics, then drawing.
-SHARED = _text("math.js") + "\n" + _text("plot.js")
+#: JavaScript that stands before every explorer's own: pure mathematics, drawing as text, and the instrument.
+SHARED = "\n".join(map(_text, ("math.js", "plot.js", "instrument.js")))
 #: One look for the page, Jupyter and Colab, light and dark.
 STYLE = _text("style.css")
 #: The script that draws the explorers of a page without a kernel.

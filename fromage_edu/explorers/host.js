@@ -4,8 +4,10 @@
 (() => {
   // The part of the Jupyter widget model that explorers use.
   function makeModel(traits) {
-    const values = { ...traits }, listeners = new Map();
-    const emit = (name, ...values) => [...(listeners.get(name) ?? [])].forEach((listener) => listener(...values));
+    const values = { ...traits },
+      listeners = new Map();
+    const emit = (name, ...values) =>
+      [...(listeners.get(name) ?? [])].forEach((listener) => listener(...values));
     const model = {
       get: (key) => values[key],
       set(key, value) {
@@ -30,12 +32,14 @@
     return model;
   }
 
-  const drawn = new Map();  // name in the URL → { model, opening, clean, place, moved }
+  const drawn = new Map(); // name in the URL → { model, opening, clean, place, moved }
 
   function readHash({ scroll }) {
     let target;
     for (const part of location.hash.slice(1).split(";")) {
-      const [name, query = ""] = part.split("?"), entry = drawn.get(name), patch = {};
+      const [name, query = ""] = part.split("?"),
+        entry = drawn.get(name),
+        patch = {};
       if (!entry) continue;
       for (const [key, text] of new URLSearchParams(query)) {
         const value = text.trim() === "" ? NaN : Number(text);
@@ -57,9 +61,16 @@
         if (keys.every((key) => model.get(key) === opening[key])) continue;
         parts.push(name + "?" + keys.map((key) => `${key}=${model.get(key)}`).join("&"));
       }
-      const mine = location.hash.slice(1).split(";").some((part) => drawn.has(part.split("?")[0]) && part.includes("?"));
-      if (!parts.length && !mine) return;  // the reader's own anchor stays
-      history.replaceState(history.state, "", parts.length ? "#" + parts.join(";") : location.pathname + location.search);
+      const mine = location.hash
+        .slice(1)
+        .split(";")
+        .some((part) => drawn.has(part.split("?")[0]) && part.includes("?"));
+      if (!parts.length && !mine) return; // the reader's own anchor stays
+      history.replaceState(
+        history.state,
+        "",
+        parts.length ? "#" + parts.join(";") : location.pathname + location.search,
+      );
     }, 250);
   }
 
@@ -67,15 +78,20 @@
     const json = document.getElementById("explorers");
     if (!json) return;
     const { shared, modules, models } = JSON.parse(json.textContent);
-    const imported = {}, live = {}, counts = {};
+    const imported = {},
+      live = {},
+      counts = {};
     for (const place of document.querySelectorAll(".explorer[data-model]")) {
-      const id = place.dataset.model, entry = models[id];
+      const id = place.dataset.model,
+        entry = models[id];
       if (!entry) continue;
       const { class: name, traits } = entry;
       counts[name] = (counts[name] ?? 0) + 1;
       const label = counts[name] === 1 ? name : `${name}-${counts[name]}`;
       try {
-        imported[name] ??= import(URL.createObjectURL(new Blob([shared, "\n", modules[name]], { type: "text/javascript" })));
+        imported[name] ??= import(
+          URL.createObjectURL(new Blob([shared, "\n", modules[name]], { type: "text/javascript" }))
+        );
         const { default: explorer } = await imported[name];
         const model = (live[id] ??= makeModel(traits));
         explorer.render({ model, el: place });

@@ -13,12 +13,17 @@ export const chainChange = (depth, step) => Math.expm1(depth * Math.log1p(step))
 
 // The scalar network f(x) = a·b·x: both sides of its bound and every term of the proof.
 export function scalarTerms(a, b, da, db) {
-  const u = da / a, v = db / b, corner = u * v;
+  const u = da / a,
+    v = db / b,
+    corner = u * v;
   const squares = [u * u, v * v, corner * corner];
   const [uu, vv, cc] = squares;
   const young = (x, y, xx, yy) => ({ value: 2 * x * y, bound: xx + yy, slack: (x - y) ** 2 });
   return {
-    u, v, corner, squares,
+    u,
+    v,
+    corner,
+    squares,
     crosses: [young(u, v, uu, vv), young(u, corner, uu, cc), young(v, corner, vv, cc)],
     change: u + v + corner,
     measured: (u + v + corner) ** 2,
@@ -33,15 +38,28 @@ export function scalarShare(u, v) {
 }
 
 // Numbers as text: 0.348, 1,645, 1.7 × 10³³; a minus is a minus sign, and nothing prints as NaN or Infinity.
-const SUPERSCRIPTS = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
+const SUPERSCRIPTS = {
+  "-": "⁻",
+  0: "⁰",
+  1: "¹",
+  2: "²",
+  3: "³",
+  4: "⁴",
+  5: "⁵",
+  6: "⁶",
+  7: "⁷",
+  8: "⁸",
+  9: "⁹",
+};
 export const superscript = (integer) => [...String(integer)].map((digit) => SUPERSCRIPTS[digit]).join("");
 
-const SPACE = "\u00a0";  // a number and its unit stay on one line
+const SPACE = "\u00a0"; // a number and its unit stay on one line
 const grouped = (text) => text.replace(/^\d+/, (whole) => whole.replace(/\B(?=(\d{3})+$)/g, ","));
 
 export function number(x, digits = 3) {
   if (!Number.isFinite(x)) return "–";
-  const size = Math.abs(x), sign = x < 0 ? "−" : "";
+  const size = Math.abs(x),
+    sign = x < 0 ? "−" : "";
   if (size === 0) return "0";
   const [mantissa, exponent] = size.toExponential(digits - 1).split("e");
   if (+exponent < -4 || +exponent > 5) {

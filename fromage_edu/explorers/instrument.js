@@ -1,0 +1,295 @@
+// What a reader holds: live formula, pictures with grips, sliders, presets, and one sentence. The pictures and the
+// formula are drawn anew for each state; what must keep its identity (sliders, grips under a finger) is made once.
+
+const SVG = "http://www.w3.org/2000/svg";
+const REACH = 24; // pixels around a grip that belong to it
+const GLIDE = 260; // milliseconds that a preset takes
+const HUSH = 800; // milliseconds of rest before the sentence is announced
+let instances = 0;
+
+function html(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+}
+
+function button(text, press, attributes = {}) {
+  const element = html("button", { type: "button", ...attributes }, text);
+  element.addEventListener("click", press);
+  return element;
+}
+
+// Buttons of which one is pressed; where it is narrow, only the part of that name is shown.
+function chooser(what, names, parts) {
+  const choose = (i) => {
+    buttons.forEach((one, j) => one.setAttribute("aria-pressed", String(i === j)));
+    parts.forEach((one, j) => one.classList.toggle("fx-chosen", i === j));
+  };
+  const buttons = (names[1] ? names : []).map((text, i) => button(text, () => choose(i)));
+  choose(0);
+  return html(
+    "div",
+    { class: "fx-tabs", role: "group", "aria-label": what, ...(names[1] ? {} : { hidden: "" }) },
+    ...buttons,
+  );
+}
+
+// One line of the live formula; its swatch makes it the legend as well.
+const row = ({ kind, name, formula, value }) => `<div class="fx-row ${kind}">
+  <span class="fx-name"><svg class="fx-swatch" viewBox="0 0 28 8" aria-hidden="true">
+    <line x1="1" y1="4" x2="27" y2="4" class="fx-line ${kind}"/></svg>${name}</span>
+  <span class="fx-formula">${formula.map((part) => `<span>${part}</span>`).join("")}</span>
+  <span class="fx-value">${value}</span></div>`;
+
+// A native range input over a list of values, so that steps fit the quantity and every key works by itself.
+function makeSlider(id, { values, label: text, text: show, spoken }, moved) {
+  const last = values.length - 1;
+  const input = html("input", { type: "range", id, min: 0, max: last, step: 1 });
+  const caption = html("label", { for: id });
+  const output = html("span", { class: "fx-value", "aria-hidden": "true" }); // it is said by aria-valuetext
+  caption.innerHTML = text;
+  input.addEventListener("input", () => moved(values[input.value]));
+  const nearest = (value) => {
+    const gaps = values.map((one) => Math.abs(one - value));
+    return gaps.indexOf(Math.min(...gaps));
+  };
+  return {
+    input,
+    element: html(
+      "div",
+      { class: "fx-slider" },
+      html("div", { class: "fx-caption" }, caption, output),
+      input,
+    ),
+    show(value) {
+      const index = nearest(value);
+      input.value = index;
+      input.style.setProperty("--at", `${(100 * index) / last}%`);
+      input.setAttribute("aria-valuetext", spoken(value));
+      output.textContent = show(value);
+    },
+  };
+}
+
+// A view that is text: view.html(state).
+function makeTable(view, element) {
+  const table = html("div", { class: "fx-table" });
+  element.append(table);
+  return { measure() {}, show: (_, state) => (table.innerHTML = view.html(state)) };
+}
+
+// A view that is drawn: view.frame(state, size) gives the scales, view.draw(state, frame) the ink and where the grips
+// are, view.grips[i](point, frame, state) what changes when grip i is dragged to a point, view.describe(state) words.
+function makePicture(view, element, read, move, schedule) {
+  const svg = document.createElementNS(SVG, "svg");
+  const ink = document.createElementNS(SVG, "g");
+  const grips = view.grips.map(() => {
+    const grip = document.createElementNS(SVG, "g");
+    grip.setAttribute("class", "fx-grip");
+    grip.innerHTML = '<circle class="fx-hit" r="22"/><circle class="fx-dot" r="7"/>';
+    return grip;
+  });
+  svg.setAttribute("role", "img");
+  svg.append(ink, ...grips);
+  element.append(svg);
+
+  let size = { width: 360, height: 300 };
+  let frame, spots;
+  let hand = null; // which grip is held, where beside its middle, and the frame when it was taken
+
+  const point = ({ clientX, clientY }) => {
+    const { left, top, width, height } = svg.getBoundingClientRect();
+    return [((clientX - left) * size.width) / width, ((clientY - top) * size.height) / height];
+  };
+  const nearest = ([x, y]) => {
+    const distances = spots.map((spot) => Math.hypot(spot[0] - x, spot[1] - y));
+    const distance = Math.min(...distances);
+    return { grip: distances.indexOf(distance), hit: distance <= REACH };
+  };
+  const drag = (event) => {
+    if (!hand) return;
+    const [x, y] = point(event);
+    move(view.grips[hand.grip]([x + hand.dx, y + hand.dy], hand.frame, read()));
+  };
+  const release = () => {
+    hand = null;
+    svg.classList.remove("fx-held");
+    schedule();
+  };
+  svg.addEventListener("pointerdown", (event) => {
+    const [x, y] = point(event);
+    const { grip, hit } = nearest([x, y]);
+    // A finger that misses the grip scrolls the page; a mouse may press anywhere in some pictures.
+    if (event.button || !(hit || (view.jump && event.pointerType === "mouse"))) return;
+    event.preventDefault();
+    svg.setPointerCapture(event.pointerId);
+    svg.classList.add("fx-held");
+    // The scales stay as they were when the hand came down, or the point would run from the hand.
+    hand = { grip, frame, dx: hit ? spots[grip][0] - x : 0, dy: hit ? spots[grip][1] - y : 0 };
+    if (!hit) drag(event);
+  });
+  // Not every browser heeds touch-action on parts of a drawing: a finger on a grip must not scroll the page.
+  const keep = (event) => {
+    if (event.touches.length === 1 && nearest(point(event.touches[0])).hit) event.preventDefault();
+  };
+  svg.addEventListener("touchstart", keep, { passive: false });
+  svg.addEventListener("pointermove", drag);
+  for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) svg.addEventListener(end, release);
+
+  return {
+    // Apart from drawing: to ask for a size in the middle of it would lay out the page twice.
+    measure() {
+      if (svg.clientWidth) size = { width: svg.clientWidth, height: svg.clientHeight };
+    },
+    show(shown, state) {
+      frame = hand ? hand.frame : view.frame(shown, size);
+      const drawing = view.draw(shown, frame);
+      spots = drawing.grips;
+      svg.setAttribute("viewBox", `0 0 ${size.width} ${size.height}`);
+      svg.setAttribute("aria-label", view.describe(state));
+      ink.innerHTML = drawing.ink;
+      spots.forEach(([x, y], i) => grips[i].setAttribute("transform", `translate(${px(x)} ${px(y)})`));
+    },
+  };
+}
+
+function makeView(view, ...hands) {
+  const caption = html("figcaption");
+  const element = html("figure", { class: `fx-view ${view.kind ?? ""}`, "data-title": view.tab }, caption);
+  const { measure, show } = (view.html ? makeTable : makePicture)(view, element, ...hands);
+  return {
+    element,
+    measure,
+    show(shown, state) {
+      caption.textContent = view.title(state);
+      show(shown, state);
+    },
+  };
+}
+
+// spec: { name, title, quantities, groups, presets, rows, views, conclusion }; see an explorer for each part's form.
+// Returns what anywidget and the page host call, render({ model, el }), and clean(key, number) for the URL.
+export function instrument(spec) {
+  const keys = Object.keys(spec.quantities);
+
+  function clean(key, value) {
+    const { low, high, whole, smallest = 0 } = spec.quantities[key];
+    const inside = clamp(whole ? Math.round(value) : value, low, high);
+    return Math.abs(inside) < smallest ? (inside < 0 ? -smallest : smallest) : inside;
+  }
+
+  function render({ model, el }) {
+    const id = `fx${++instances}`;
+    const read = () => Object.fromEntries(keys.map((key) => [key, model.get(key)]));
+    const opening = read();
+    const reduced = matchMedia("(prefers-reduced-motion: reduce)");
+    let frame = 0;
+    let speaking = 0;
+    let touched = false;
+    let shown = opening;
+    let glide = null; // from where and since when the pictures follow a preset
+
+    const schedule = () => (frame ||= requestAnimationFrame(update));
+    const move = (patch) => {
+      for (const [key, value] of Object.entries(patch)) model.set(key, clean(key, value));
+      model.save_changes();
+    };
+    const leap = (patch) => {
+      if (!reduced.matches) glide = { from: shown, start: performance.now() };
+      move(patch);
+    };
+
+    const rows = html("div", { class: "fx-rows" });
+    const views = spec.views.map((view) => makeView(view, read, move, schedule));
+    const figures = views.map(({ element }) => element);
+    const sliders = keys.map((key) =>
+      makeSlider(`${id}-${key}`, spec.quantities[key], (value) => move({ [key]: value })),
+    );
+    sliders.forEach(({ input }, i) => (input.dataset.key = keys[i]));
+    const groups = spec.groups.map((group) =>
+      html("div", { class: "fx-sliders" }, ...group.keys.map((key) => sliders[keys.indexOf(key)].element)),
+    );
+    const presets = spec.presets.map(({ text, set }) => button(text, () => leap(set(read()))));
+    const sentence = html("p", { class: "fx-conclusion" });
+    const spoken = html("div", { class: "fx-spoken", "aria-live": "polite" });
+    const root = html(
+      "div",
+      { class: "fx", role: "group", "aria-label": spec.title },
+      rows,
+      chooser(
+        "Picture",
+        spec.views.map(({ tab }) => tab),
+        figures,
+      ),
+      html("div", { class: "fx-views" }, ...figures),
+      chooser(
+        "Sliders",
+        spec.groups.map(({ tab }) => tab),
+        groups,
+      ),
+      html("div", { class: "fx-groups" }, ...groups),
+      html(
+        "div",
+        { class: "fx-presets", role: "group", "aria-label": "Presets" },
+        ...presets,
+        button("Reset", () => leap(opening), { class: "fx-reset" }),
+      ),
+      sentence,
+      spoken,
+    );
+    root.addEventListener("keydown", (event) => event.stopPropagation()); // arrows are the slider's, not Jupyter's
+    el.classList.add("explorer", `explorer-${spec.name}`);
+    el.append(root);
+
+    // What the pictures show on the way from one state to another; numbers and words are the new ones at once.
+    function follow(state, now) {
+      const part = glide ? clamp((now - glide.start) / GLIDE, 0, 1) : 1;
+      if (part === 1) {
+        glide = null;
+        return state;
+      }
+      schedule();
+      const eased = 1 - (1 - part) ** 3;
+      return Object.fromEntries(
+        keys.map((key) => [key, glide.from[key] + (state[key] - glide.from[key]) * eased]),
+      );
+    }
+
+    function update(now) {
+      frame = 0;
+      const state = read();
+      shown = follow(state, now);
+      rows.innerHTML = spec.rows(state).map(row).join("");
+      sentence.textContent = spec.conclusion(state);
+      sliders.forEach((slider, i) => slider.show(state[keys[i]]));
+      for (const view of views) view.show(shown, state);
+      clearTimeout(speaking);
+      if (touched) speaking = setTimeout(() => (spoken.textContent = sentence.textContent), HUSH);
+    }
+
+    const changed = () => {
+      touched = true;
+      schedule();
+    };
+    for (const key of keys) model.on(`change:${key}`, changed);
+    const measure = () => views.forEach((view) => view.measure());
+    const resized = new ResizeObserver(() => {
+      measure();
+      schedule();
+    });
+    figures.forEach((figure) => resized.observe(figure)); // a figure that is chosen is resized too
+    measure();
+    update(0);
+
+    return () => {
+      for (const key of keys) model.off(`change:${key}`, changed);
+      resized.disconnect();
+      cancelAnimationFrame(frame);
+      clearTimeout(speaking);
+      root.remove();
+    };
+  }
+
+  return { render, clean };
+}

@@ -1,7 +1,7 @@
 """Execute the book's notebooks and write them back slim and byte-stable: `python tools/notebooks.py [PATH…]`.
 
-Text outputs and execution counts stay: readers on the web see them and the tests compare them. Images, widget
-state and timestamps go: the book's build makes them anew, and in a diff they would only be noise.
+Text outputs and execution counts stay: readers on the web see them and the tests compare them. Images,
+widget state and timestamps go: the book's build makes them anew, and in a diff they would only be noise.
 """
 
 import argparse

@@ -174,7 +174,7 @@ const map = {
     const here = terms(state);
     return (
       `Map over the relative changes u and v. At u = ${plain(here.u)}, v = ${plain(here.v)} the measured change uses ` +
-      `${percent(share(here))} of the bound. The bound is met only at u = v = 1; on the curve (1 + u)(1 + v) = 1 ` +
+      `${percent(share(here))} of the bound. Of all changes, only u = v = 1 meets it; on the curve (1 + u)(1 + v) = 1 ` +
       "nothing of it is used."
     );
   },
@@ -229,13 +229,14 @@ function conclusion(state) {
   const here = terms(state);
   const { u, v, change, measured, bound } = here;
   const moved = `The weights move by ${plainPercent(u)} and ${plainPercent(v)}`;
-  if (u === 0 && v === 0) return "Nothing moves: both sides are 0.";
+  const [size, most] = [Math.abs(change), Math.max(Math.abs(u), Math.abs(v))];
+  if (most === 0) return "Nothing moves: both sides are 0.";
   if (slackOf(here) <= 1e-12 * bound) {
     const equal = `${number(measured)} = ${number(bound)}`;
-    return `Both weights double, the product moves by ${percent(change)}, and ${equal}: here, and only here, the bound is met.`;
+    return `Both weights double, the product moves by ${percent(change)}, and ${equal}: of all changes, only this one meets the bound.`;
   }
-  if (share(here) < 1e-4) {
-    const product = share(here) < 1e-20 ? "does not move" : "hardly moves";
+  if (size < 0.005 && size < 0.015 * most) {
+    const product = size < 1e-9 * most ? "does not move" : "hardly moves";
     return `${moved}, yet the product ${product}: the changes cancel. The bound, ${number(bound)}, adds squares and cannot see it.`;
   }
   const squared = `squared this is ${number(measured)}, ${percent(share(here))} of the bound ${number(bound)}`;

@@ -544,28 +544,29 @@ def test_random_dragging_does_no_harm(show, cls):
 
 @pytest.mark.parametrize("cls", [TrustRegions, ScalarNetwork])
 def test_a_frame_is_short(show, cls):
-    """Each redraw, layout included, takes less than a frame: the median over sixty moves."""
+    """Each redraw, the page's layout included, takes less than a frame: the median over sixty moves."""
     page = show(cls())
     key = "depth" if cls is TrustRegions else "da"
     times = page.evaluate(
         f"""async () => {{
           const input = document.querySelector('input[data-key={key}]'), times = [];
+          const next = window.requestAnimationFrame.bind(window);
+          window.requestAnimationFrame = (draw) => next((now) => {{
+            const start = performance.now();
+            draw(now);
+            document.body.getBoundingClientRect();
+            times.push(performance.now() - start);
+          }});
           for (let i = 0; i < 60; i++) {{
             input.value = i;
-            const start = performance.now();
             input.dispatchEvent(new Event('input', {{ bubbles: true }}));
-            await new Promise((done) => requestAnimationFrame((now) => {{
-              // Callbacks of one frame share its start; the explorer's ran before this one.
-              document.body.getBoundingClientRect();
-              times.push(performance.now() - Math.max(now, start));
-              done();
-            }}));
+            await new Promise((done) => next(() => next(done)));
           }}
           return times.sort((x, y) => x - y);
         }}"""
     )
-    print(f"{cls.__name__}: median frame {times[30]:.1f} ms, slowest {times[-1]:.1f} ms")
-    assert times[30] < 16
+    print(f"{cls.__name__}: median {times[len(times) // 2]:.1f} ms, slowest {times[-1]:.1f} ms")
+    assert len(times) >= 50 and times[len(times) // 2] < 16
 
 
 def test_an_explorer_that_fails_says_so(open_page, tmp_path, chromium):

@@ -211,7 +211,7 @@ export function instrument(spec) {
       html("div", { class: "fx-sliders" }, ...group.keys.map((key) => sliders[keys.indexOf(key)].element)),
     );
     const presets = spec.presets.map(({ text, set }) => button(text, () => leap(set(read()))));
-    const sentence = html("p", { class: "fx-conclusion" });
+    const sentence = html("div", { class: "fx-conclusion" });
     const spoken = html("div", { class: "fx-spoken", "aria-live": "polite" });
     const root = html(
       "div",

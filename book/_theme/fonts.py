@@ -38,8 +38,32 @@ def cut(source, characters, features=()):
     buffer = io.BytesIO()
     with subset.load_font(str(source), options) as font:
         cutter.subset(font)
+        if "MATH" in font:
+            narrow_roots(font)
         subset.save_font(font, buffer, options)
     return buffer.getvalue()
+
+
+def narrow_roots(font):
+    """Give the tall forms of √ the width of the small one.
+
+    Chromium keeps room for the widest form beside every root: √v was followed by a gap.
+    """
+    root = font.getBestCmap().get(ord("√"))
+    variants = font["MATH"].table.MathVariants
+    if root is None or root not in variants.VertGlyphCoverage.glyphs:
+        return
+    forms = variants.VertGlyphConstruction[variants.VertGlyphCoverage.glyphs.index(root)]
+    names = {record.VariantGlyph for record in forms.MathGlyphVariantRecord}
+    names |= {part.glyph for part in forms.GlyphAssembly.PartRecords}
+    width = font["hmtx"][root][0]
+    for name in names - {root}:
+        advance, bearing = font["hmtx"][name]
+        glyph = font["glyf"][name]
+        glyph.coordinates.scale((width / advance, 1))
+        glyph.coordinates.toInt()
+        glyph.recalcBounds(font["glyf"])
+        font["hmtx"][name] = (width, round(bearing * width / advance))
 
 
 def italic(letter):

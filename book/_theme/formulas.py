@@ -12,6 +12,8 @@ from sphinx.util.math import get_node_equation_number
 LOG = logging.getLogger(__name__)
 CONVERTER = LatexToMathML(macros={"widetilde": r"\tilde{#1}"})
 ENVIRONMENT = re.compile(r"\\(begin|end)\{(equation|align|gather|multline|alignat|flalign|eqnarray)\*?\}")
+# An invisible strut: without it the root of a low letter hangs below the line.
+STRUT = '<mspace height="0.74em" depth="0.22em"></mspace></msqrt>'
 # What the converter lacks, and the environment that looks the same.
 ALIKE = {"eqnarray": "align", "flalign": "align", "multline": "gather"}
 
@@ -35,7 +37,8 @@ def clean(latex, display):
 @functools.cache
 def convert(latex, display=False):
     """Return the MathML of a formula; raise `LatexError` where it cannot be read."""
-    return CONVERTER.convert_with_local_state(clean(latex, display), displaystyle=display)
+    mathml = CONVERTER.convert_with_local_state(clean(latex, display), displaystyle=display)
+    return mathml.replace("</msqrt>", STRUT)
 
 
 def _mathml(node, display):

@@ -66,7 +66,7 @@ def test_the_clean_environment_lacks_what_only_the_book_needs(clean_python):
     listed = run(clean_python, "-m", "pip", "--disable-pip-version-check", "list", "--format=freeze")
     packages = {line.split("==")[0].lower() for line in listed.splitlines()}
     assert "torch" in packages and not {"sphinx", "pytest", "jupyter-book", "playwright"} & packages
-    where = run(clean_python, "-c", "import fromage_edu; print(fromage_edu.__file__)").strip()
+    where = run(clean_python, "-I", "-c", "import fromage_edu; print(fromage_edu.__file__)").strip()
     assert Path(where).is_relative_to(clean_python.parents[1])
 
 

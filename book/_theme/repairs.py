@@ -7,8 +7,8 @@ from pathlib import Path
 
 import imagesize
 
-# Pixels an inch at which matplotlib lays a figure out.
-FIGURE_DENSITY = 100
+# The size of a figure that is drawn at double density; as a style, it would not shrink in proportion.
+FIGURE_STYLE = re.compile(r' style="width: (\d+)px; height: (\d+)px;"')
 IMAGE = re.compile(r"<img\b[^>]*>")
 # A formula with the brackets and the punctuation that stand directly at it.
 FORMULA = re.compile(
@@ -58,14 +58,12 @@ def keep_together(match):
 
 @functools.cache
 def size_of(path):
-    """Return the width and height at which to show an image file, or None; figures are drawn denser."""
+    """Return the width and height of an image file, or None."""
     try:
         width, height = imagesize.get(str(path))
-        density = imagesize.getDPI(str(path))[0] if path.suffix == ".png" else -1
     except (OSError, ValueError):
         return None
-    scale = FIGURE_DENSITY / density if density > FIGURE_DENSITY else 1
-    return (round(width * scale), round(height * scale)) if width > 0 and height > 0 else None
+    return (round(width), round(height)) if width > 0 and height > 0 else None
 
 
 def mend_image(tag, folder):
@@ -73,6 +71,7 @@ def mend_image(tag, folder):
     source = re.search(r'src="([^"]*)"', tag)
     if not source or source[1].startswith(("data:", "http")):
         return tag
+    tag = FIGURE_STYLE.sub(r' width="\1" height="\2"', tag)
     if " loading=" not in tag:
         tag = tag.replace("<img", '<img loading="lazy" decoding="async"', 1)
     size = size_of((folder / source[1]).resolve())

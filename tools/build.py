@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-START = "from jupyter_book.cli.main import main; main()"  # not its script, whose first line may not bear spaces
+# Not the script `jupyter-book`: its first line holds a path, which may have spaces.
+START = "from jupyter_book.cli.main import main; main()"
 ARGUMENTS = "build book --config _config.yml --path-output . -n -W --keep-going".split()
 COLOR = re.compile(r"\x1b\[[0-9;]*m")
 # Lines that name what happens; the rest of the build's talk helps only when it fails.

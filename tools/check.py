@@ -4,6 +4,7 @@ Each stage is a pytest run of its own; a stage that fails does not keep the next
 lines sum up.
 """
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -24,7 +25,7 @@ STAGES = {
     ),
     "notebooks": ("every notebook again, its outputs compared with the committed ones", [*NBVAL, "book"]),
     "wheel": ("the wheel in a clean environment", ["tests/test_wheel.py"]),
-    "browser": ("the built pages and the explorers in Chromium", ["tests/browser"]),
+    "browser": ("the built pages and the explorers in Chromium", ["tests/browser", *TWO]),
 }
 
 
@@ -44,6 +45,17 @@ def run_stage(name, arguments):
     if not report.exists():
         return {"failed": 1}, [f"{name}: pytest ended with status {status} and no report"]
     return read_report(report, name, status)
+
+
+def missing_chromium():
+    """Return the line that says how to install Chromium, or None where there is one."""
+    from playwright.sync_api import sync_playwright
+
+    place = importlib.util.spec_from_file_location("browser", ROOT / "tests" / "browser" / "conftest.py")
+    browser = importlib.util.module_from_spec(place)
+    place.loader.exec_module(browser)
+    with sync_playwright() as playwright:
+        return None if browser.find_chromium(playwright) else browser.MISSING
 
 
 def read_report(report, name, status):
@@ -83,7 +95,8 @@ def main(names):
         what, arguments = STAGES[name]
         headline(f"{name}: {what}")
         began = time.perf_counter()
-        counts, lost = run_stage(name, arguments)
+        lack = missing_chromium() if name == "browser" else None
+        counts, lost = ({"failed": 1}, [f"browser: {lack}"]) if lack else run_stage(name, arguments)
         times.append(f"{name} {time.perf_counter() - began:.0f} s")
         failed += lost
         for outcome, count in counts.items():

@@ -1,7 +1,7 @@
-"""Write `requirements.lock` anew: `python tools/lock.py` (needs `uv` on the path; only this file ever uses it).
+"""Write `requirements.lock` anew: `python tools/lock.py` (needs `uv` on the path; only this file uses it).
 
-One list of exact pins serves every extra, on every platform from Python 3.11 up. The GPU libraries that torch asks
-for on Linux are left out: torch's own metadata fetches them where they are needed.
+One list of exact pins serves every extra, on every platform from Python 3.11 up. The GPU libraries that torch
+asks for on Linux are left out: torch's own metadata fetches them where they are needed.
 """
 
 import re
@@ -12,7 +12,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = "torch==2.13.0"  # the release the book is built and checked with
 HEADER = "# Exact pins of everything the project uses; made by tools/lock.py.\n"
-COMPILE = "uv pip compile --universal --python-version 3.11 --all-extras --quiet --no-header --no-annotate".split()
+COMPILE = (
+    "uv pip compile --universal --python-version 3.11 --all-extras --prerelease disallow "
+    "--quiet --no-header --no-annotate"
+).split()
 GPU = re.compile(r"^((?:nvidia|cuda)-[a-z0-9-]+|triton)==", re.M)
 
 
@@ -32,7 +35,9 @@ def main():
     """Resolve once to learn the names to leave out, and once more without them."""
     names = GPU.findall(resolve())
     pins = resolve(names)
-    (ROOT / "requirements.lock").write_text(HEADER + pins, encoding="utf-8")
+    new = ROOT / "requirements.lock.new"
+    new.write_text(HEADER + pins, encoding="utf-8")
+    new.replace(ROOT / "requirements.lock")
     print(f"requirements.lock: {len(pins.splitlines())} pins, {len(names)} GPU libraries left to torch")
 
 

@@ -106,6 +106,10 @@ def text_of(notebook):
 def prepare(path, address):
     """Write the install cell and the ids into the file, so that what runs is what will be committed."""
     notebook = json.loads(path.read_text(encoding="utf-8"))
+    # An empty code cell is never executed: it would stay without a count.
+    notebook["cells"] = [
+        cell for cell in notebook["cells"] if cell["cell_type"] != "code" or "".join(cell["source"]).strip()
+    ]
     put_install_cell(notebook, address)
     fix_ids(notebook, path.stem)
     slim(notebook)

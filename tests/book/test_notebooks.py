@@ -146,7 +146,8 @@ def test_executing_and_slimming_twice_gives_the_same_bytes(tmp_path, monkeypatch
     path = tmp_path / "toy.ipynb"
     figure = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
     widget = "from fromage_edu.explorers import TrustRegions\nTrustRegions(depth=30, step=0.1)"
-    path.write_text(json.dumps(make("print('one')\nprint('two')", figure, widget)), encoding="utf-8")
+    sources = ["print('one')\nprint('two')", figure, "", widget]
+    path.write_text(json.dumps(make(*sources)), encoding="utf-8")
     texts = []
     for _ in range(2):
         assert notebooks.main([str(path), "--jobs", "1"]) == 0

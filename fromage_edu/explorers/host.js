@@ -75,7 +75,7 @@
   }
 
   async function start() {
-    const json = document.getElementById("explorers");
+    const json = document.querySelector("script#explorers");
     if (!json) return;
     const { shared, modules, models } = JSON.parse(json.textContent);
     const imported = {},

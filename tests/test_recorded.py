@@ -1,9 +1,13 @@
 """Recorded runs: they load, say where they come from, stay small, and show what the pages say they show."""
 
 import json
+import re
+import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from fromage_edu import recorded
 from fromage_edu.experiments import depth
@@ -13,11 +17,9 @@ from fromage_edu.experiments import depth
 def test_a_record_is_complete(name):
     table, provenance = recorded.load(name)
     assert len(table) == provenance["rows"] and list(table.columns) == provenance["columns"]
-    assert (recorded.FOLDER / f"{name}.csv").stat().st_size <= recorded.MAX_BYTES
-    assert (
-        "source" in provenance
-        or {"command", "config", "versions", "commit", "device", "date"} <= provenance.keys()
-    )
+    assert sum(path.stat().st_size for path in recorded.FOLDER.glob(f"{name}.*")) <= recorded.MAX_BYTES
+    ours = {"command", "config", "versions", "commit", "device", "date"}
+    assert ours <= provenance.keys() or {"source", "license"} <= provenance.keys()
 
 
 def test_every_record_has_both_files():
@@ -26,7 +28,8 @@ def test_every_record_has_both_files():
 
 
 def test_all_records_together_stay_small():
-    assert sum(path.stat().st_size for path in recorded.FOLDER.glob("*.csv")) <= 3_000_000
+    files = [path for ending in ("csv", "json") for path in recorded.FOLDER.glob(f"*.{ending}")]
+    assert sum(path.stat().st_size for path in files) <= 3_000_000
 
 
 def test_an_unknown_record_names_those_there_are():
@@ -50,6 +53,65 @@ def test_a_record_that_is_too_large_is_refused(tmp_path):
     with pytest.raises(ValueError, match="keep fewer rows"):
         recorded.save("huge", table, config={}, command="", folder=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_bytes_are_counted_and_both_files_count(tmp_path, monkeypatch):
+    table = pd.DataFrame({"name": ["ö" * 500]})
+    monkeypatch.setattr(recorded, "MAX_BYTES", 1400)
+    with pytest.raises(ValueError, match="keep fewer rows"):
+        recorded.save("two_bytes_a_letter", table, config={}, command="", folder=tmp_path)
+    with pytest.raises(ValueError, match="keep fewer rows"):
+        recorded.save("long_config", table[:0], config={"text": "o" * 1400}, command="", folder=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["", "Depth", "depth race", "../depth", "depth.csv", 9])
+def test_a_name_that_is_no_plain_file_name_is_refused(name, tmp_path):
+    with pytest.raises(ValueError, match=re.escape(f"name is {name!r}: use small letters")):
+        recorded.save(name, pd.DataFrame({"x": [1]}), config={}, command="", folder=tmp_path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), torch.zeros(2), {1, 2}])
+def test_a_config_that_json_cannot_hold_is_refused_and_the_old_record_stays(value, tmp_path):
+    save = {"config": {}, "command": "", "folder": tmp_path}
+    recorded.save("tiny", pd.DataFrame({"x": [1]}), **save)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match="config of tiny is not JSON .*: use finite numbers"):
+        recorded.save("tiny", pd.DataFrame({"x": [2]}), **{**save, "config": {"lr": value}})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_disk_that_fills_up_leaves_the_old_record(tmp_path, monkeypatch):
+    save = {"config": {}, "command": "", "folder": tmp_path}
+    recorded.save("tiny", pd.DataFrame({"x": [1]}), **save)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    write = Path.write_text
+
+    def full(path, text, **options):
+        if path.name == "json":
+            raise OSError("No space left on device")
+        return write(path, text, **options)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        recorded.save("tiny", pd.DataFrame({"x": [2]}), **save)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("device", "used", "named"),
+    [(None, False, "CPU "), (None, True, "CUDA H"), ("cuda:0", False, "CUDA H"), ("cpu", True, "CPU ")],
+)
+def test_the_device_that_computed_is_named(device, used, named, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: used)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "H")
+    recorded.save("tiny", pd.DataFrame({"x": [1]}), config={}, command="", device=device, folder=tmp_path)
+    assert json.loads((tmp_path / "tiny.json").read_text())["device"].startswith(named)
+
+
+def test_without_pandas_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=re.escape("pip install 'fromage-edu[notebooks]'")):
+        recorded.load("depth_race")
 
 
 def test_the_recorded_race_was_run_with_the_present_settings():

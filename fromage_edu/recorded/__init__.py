@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
 
 __all__ = ["load", "names", "save"]
 
@@ -23,9 +27,11 @@ MAX_BYTES = 300_000
 def names() -> list[str]:
     """The records that exist.
 
-    Example:
-        >>> "depth_race" in names()
-        True
+    Returns:
+        Their names, sorted.
+
+    >>> "depth_race" in names()
+    True
     """
     return sorted(path.stem for path in FOLDER.glob("*.csv"))
 
@@ -40,40 +46,59 @@ def load(name: str):
         A pandas table and a dictionary of its provenance.
 
     Raises:
+        ImportError: without pandas, with the command that installs it.
         ValueError: if there is no such record; the message lists those there are.
 
-    Example:
-        >>> table, provenance = load("depth_race")
-        >>> provenance["command"]
-        'python -m fromage_edu.experiments.record depth'
+    >>> table, provenance = load("depth_race")
+    >>> provenance["command"]
+    'python -m fromage_edu.experiments.record depth'
     """
     if name not in names():
         raise ValueError(f"no record is named {name!r}; there are {', '.join(names())}")
-    import pandas as pd
-
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError(
+            "recorded tables need pandas, which is not installed: pip install 'fromage-edu[notebooks]'"
+        ) from error
     provenance = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-    return pd.read_csv(FOLDER / f"{name}.csv"), provenance
+    return pandas.read_csv(FOLDER / f"{name}.csv"), provenance
 
 
-def save(name: str, table, *, config: dict, command: str, folder: Path | str = FOLDER) -> Path:
-    """Write a table and its provenance; returns the path of the table.
+def save(
+    name: str,
+    table,
+    *,
+    config: dict,
+    command: str,
+    device: torch.device | str | None = None,
+    folder: Path | str = FOLDER,
+) -> Path:
+    """Write a table and its provenance, both or neither.
 
     Args:
-        name: the file name without ending.
+        name: the file name without ending: small letters, digits and underscores.
         table: a pandas table; floats are kept to five significant digits.
         config: everything needed to compute it again.
         command: what to type to do so.
+        device: where it was computed; None is CUDA if this process has used it, else the CPU.
         folder: where to write; the package's own records unless told otherwise.
 
+    Returns:
+        The path of the table; the provenance lies beside it.
+
     Raises:
-        ValueError: if the table is larger than a record may be.
+        ValueError: for another name, a config that JSON cannot hold (NaN and infinity are such), or if the
+            two files together are larger than a record may be.
+
+    >>> import pandas, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = save("tiny", pandas.DataFrame({"seed": [1]}), config={}, command="make", folder=folder)
+    ...     path.read_text()
+    'seed\\n1\\n'
     """
-    text = table.to_csv(index=False, float_format="%.5g", lineterminator="\n")
-    if len(text) > MAX_BYTES:
-        raise ValueError(f"{name} takes {len(text)} bytes; a record may take {MAX_BYTES}: keep fewer rows")
-    path = Path(folder) / f"{name}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    if not isinstance(name, str) or not re.fullmatch("[a-z0-9_]+", name):
+        raise ValueError(f"name is {name!r}: use small letters, digits and underscores, such as 'depth_race'")
     provenance = {
         "command": command,
         "config": config,
@@ -81,11 +106,29 @@ def save(name: str, table, *, config: dict, command: str, folder: Path | str = F
         "rows": len(table),
         "versions": _versions(),
         "commit": _commit(),
-        "device": _device(),
+        "device": _device(device),
         "date": datetime.now(UTC).date().isoformat(),
     }
-    path.with_suffix(".json").write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
-    return path
+    try:
+        about = json.dumps(provenance, indent=2, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"the config of {name} is not JSON ({error}): use finite numbers, text, lists and dictionaries"
+        ) from error
+    texts = {"csv": table.to_csv(index=False, float_format="%.5g", lineterminator="\n"), "json": about}
+    size = sum(len(text.encode()) for text in texts.values())
+    if size > MAX_BYTES:
+        raise ValueError(f"{name} takes {size} bytes; a record may take {MAX_BYTES}: keep fewer rows")
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Written aside and moved: a full disk leaves the old record as it was.
+    with TemporaryDirectory(dir=folder) as aside:
+        for ending, text in texts.items():
+            (Path(aside) / ending).write_text(text, encoding="utf-8")
+        for ending in texts:
+            (Path(aside) / ending).replace(folder / f"{name}.{ending}")
+    return folder / f"{name}.csv"
 
 
 def _versions() -> dict[str, str]:
@@ -102,9 +145,14 @@ def _commit() -> str:
         return "unknown"
 
 
-def _device() -> str:
-    import torch
-
+def _device(device: torch.device | str | None) -> str:
+    if device is None:
+        device = "cuda" if torch.cuda.is_initialized() else "cpu"
+    device = torch.device(device)
+    if device.type == "cuda":
+        return f"CUDA {torch.cuda.get_device_name(device)}"
+    if device.type != "cpu":
+        return str(device)
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

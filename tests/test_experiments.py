@@ -1,6 +1,8 @@
 """The experiments: the shape they share, the stack against plain training, and the numbers of the race."""
 
 import dataclasses
+import re
+import sys
 from functools import partial
 
 import pytest
@@ -9,14 +11,14 @@ from torch.nn.functional import cross_entropy
 
 from fromage_edu import Fromage
 from fromage_edu.data import digits
-from fromage_edu.experiments import depth, record
+from fromage_edu.experiments import depth, depth_results, record
 from fromage_edu.experiments.stack import Stack, StackedFromage
 
 QUICK = depth.PRESETS["quick"]
 
 
 @pytest.fixture(scope="module")
-def quick_records():
+def quick_outcomes():
     return [depth.run_point(point) for point in depth.points(QUICK)]
 
 
@@ -92,10 +94,10 @@ def test_a_network_that_diverges_leaves_its_neighbors_alone():
     assert [row["diverged"] for row in record_.finals] == [False, False, True, True, False, False]
 
 
-def test_the_same_config_gives_the_same_numbers(quick_records):
+def test_the_same_config_gives_the_same_numbers(quick_outcomes):
     again = [depth.run_point(point) for point in depth.points(QUICK)]
-    assert [r.finals for r in again] == [r.finals for r in quick_records]
-    assert [r.curves for r in again] == [r.curves for r in quick_records]
+    assert [r.finals for r in again] == [r.finals for r in quick_outcomes]
+    assert [r.curves for r in again] == [r.curves for r in quick_outcomes]
 
 
 def test_a_seed_does_not_depend_on_who_trains_beside_it():
@@ -117,17 +119,17 @@ def test_the_global_random_state_is_left_alone():
     assert torch.equal(torch.rand(2), expected)
 
 
-def test_rows_are_tidy(quick_records):
+def test_rows_are_tidy(quick_outcomes):
     runs = len(QUICK.entrants) * len(QUICK.seeds)
-    for point, each in zip(depth.points(QUICK), quick_records, strict=True):
+    for point, each in zip(depth.points(QUICK), quick_outcomes, strict=True):
         assert len(each.finals) == runs and len(each.curves) == runs * QUICK.epochs
         assert {row["depth"] for row in each.curves + each.finals} == {point.depth}
         assert {row["epoch"] for row in each.curves} == set(range(1, QUICK.epochs + 1))
         assert all(0 <= row["accuracy"] <= 1 for row in each.curves)
 
 
-def test_summary_has_a_row_for_each_depth_and_entrant(quick_records):
-    summary = depth.summarise(quick_records)
+def test_summary_has_a_row_for_each_depth_and_entrant(quick_outcomes):
+    summary = depth.summarise(quick_outcomes)
     assert len(summary) == len(QUICK.depths) * len(QUICK.entrants)
     assert (summary["lowest"] <= summary["median"]).all() and (summary["median"] <= summary["highest"]).all()
     assert (summary["runs"] == len(QUICK.seeds)).all()
@@ -153,13 +155,13 @@ def test_best_learning_rates_keeps_one_row_each():
     assert best[["lr", "median", "learned"]].values.tolist() == [[0.01, 0.6, 3]]
 
 
-def test_figures_draw_every_entrant(quick_records):
+def test_figures_draw_every_entrant(quick_outcomes):
     import matplotlib.pyplot as plt
 
-    fig = depth.figure(depth.summarise(quick_records))
+    fig = depth.figure(depth.summarise(quick_outcomes))
     texts = {text.get_text() for text in fig.axes[0].texts}
     assert {entrant.name for entrant in QUICK.entrants} <= texts
-    race = depth.race_figure(quick_records[1].curves)
+    race = depth.race_figure(quick_outcomes[1].curves)
     assert {ax.get_title(loc="left") for ax in race.axes} == {entrant.name for entrant in QUICK.entrants}
     plt.close("all")
 
@@ -167,21 +169,118 @@ def test_figures_draw_every_entrant(quick_records):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"depths": ()}, "depths is empty"),
-        ({"depths": (1, 5)}, r"depths are \(1, 5\)"),
-        ({"seeds": ()}, "seeds is empty"),
-        ({"epochs": 0}, "epochs 0"),
-        ({"dtype": "float16"}, "'float16'"),
+        ({"depths": ()}, "depths is empty: give at least one, such as (2, 10)"),
+        ({"depths": 5}, "depths is 5: give a list such as (2, 10)"),
+        ({"depths": (1, 5)}, "a depth is 1: give a whole number >= 2"),
+        ({"depths": (2.0, 5)}, "a depth is 2.0: give a whole number >= 2"),
+        ({"depths": (5, 2, 5)}, "depths hold 5 twice"),
+        ({"seeds": ()}, "seeds is empty: give at least one"),
+        ({"seeds": 5}, "seeds is 5: give a list such as (11, 12, 13)"),
+        ({"seeds": "12"}, "seeds is '12': give a list"),
+        ({"seeds": (1, 2, 1)}, "seeds hold 1 twice"),
+        ({"seeds": (-1,)}, "a seed is -1: give a whole number >= 0"),
+        ({"seeds": (None,)}, "a seed is None: give a whole number >= 0"),
+        ({"entrants": depth.ADAM}, "give a list such as (FROMAGE, ADAM)"),
+        ({"entrants": ("Adam",)}, "an entrant is 'Adam': give an Entrant, such as FROMAGE"),
+        (
+            {"entrants": (depth.ADAM, depth.Entrant("Adam", lr=0.001, eps=1e-6))},
+            "entrants hold ('Adam', 0.001) twice: a table would take the two for one",
+        ),
+        ({"width": 0}, "width is 0: give a whole number >= 1"),
+        ({"width": 8.5}, "width is 8.5: give a whole number >= 1"),
+        ({"batch_size": "x"}, "batch_size is 'x': give a whole number >= 1"),
+        ({"batch_size": True}, "batch_size is True: give a whole number >= 1"),
+        ({"epochs": 0}, "epochs is 0: give a whole number >= 1"),
+        *(
+            ({"final_lr": bad}, f"final_lr is {bad!r}: give a number > 0 and <= 1")
+            for bad in (0, -0.2, 1.5, float("nan"), "x", None)
+        ),
+        ({"dtype": "float16"}, "dtype is 'float16': use 'float32' or 'float64'"),
     ],
 )
 def test_bad_configs_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=re.escape(message)):
         depth.Config(**options)
 
 
-def test_an_unknown_optimizer_is_refused():
-    with pytest.raises(ValueError, match="'Lion'.*'Fromage', 'Adam' or 'SGD'"):
-        depth.Entrant("Lion", lr=0.1)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"optimizer": "Lion"}, "optimizer is 'Lion': use 'Fromage', 'Adam' or 'SGD'"),
+        *(
+            ({"lr": bad}, f"lr is {bad!r}: give a number >= 0, such as 0.01")
+            for bad in (-1, float("nan"), float("inf"), "0.1", None, True)
+        ),
+        *(({"eps": bad}, f"eps is {bad!r}: give a number >= 0") for bad in (-1e-8, float("nan"), "x")),
+        *(
+            ({"momentum": bad}, f"momentum is {bad!r}: give a number >= 0 and < 1")
+            for bad in (-0.1, 1, float("nan"), "x")
+        ),
+    ],
+)
+def test_bad_entrants_are_refused(options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        depth.Entrant(**{"optimizer": "SGD", "lr": 0.1, **options})
+
+
+@pytest.mark.parametrize("lr", [-1, float("nan"), float("inf"), "0.1", None])
+def test_stacked_fromage_refuses_a_bad_learning_rate(lr):
+    with pytest.raises(ValueError, match=re.escape(f"lr is {lr!r}: give a finite number >= 0")):
+        StackedFromage([torch.ones(1, 1, 2, 2)], lr=lr)
+
+
+@pytest.mark.parametrize(
+    "starts",
+    [[], [depth.network(1, seed=1)], [depth.network(2, seed=1), depth.network(3, seed=1)]],
+    ids=["none", "shallow", "different"],
+)
+def test_a_stack_needs_starts_of_one_shape(starts):
+    with pytest.raises(ValueError, match="give perceptrons of one shape, at least 3 layers"):
+        Stack(starts, [depth.ADAM.build])
+
+
+def test_bad_points_and_networks_are_refused():
+    for bad in (1, -2, 2.5, "2"):
+        with pytest.raises(ValueError, match=re.escape(f"depth is {bad!r}: give a whole number >= 2")):
+            depth.Point(QUICK, bad)
+    with pytest.raises(TypeError, match="config is 'quick': give a Config"):
+        depth.Point("quick", 2)
+    with pytest.raises(ValueError, match="depth is -1: give a whole number >= 1"):
+        depth.network(-1, seed=1)
+    with pytest.raises(ValueError, match="seed is None: give a whole number >= 0"):
+        depth.network(2, seed=None)
+
+
+def test_a_summary_needs_runs(quick_outcomes):
+    for empty in ([], depth_results.table([])):
+        with pytest.raises(ValueError, match="no runs to sum up: give what run_point returned"):
+            depth.summarise(empty)
+    with pytest.raises(TypeError, match="give a list of what run_point returned"):
+        depth.summarise(quick_outcomes[0])
+
+
+def test_recordings_say_what_they_cannot_record():
+    with pytest.raises(ValueError, match="no preset is named 'quik'; there are 'quick', 'default'"):
+        depth.recordings(presets=("quik",))
+    for preset, depths in (("quick", "[2, 6]"), ("recorded, float64", "[]")):
+        message = f"race_depth is 30: these presets run in float32 the depths {depths}"
+        with pytest.raises(ValueError, match=re.escape(message)):
+            depth.recordings(presets=(preset,))
+
+
+def test_without_pandas_it_says_what_to_install(quick_outcomes, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    for call in (lambda: depth.summarise(quick_outcomes), lambda: depth.recordings(presets=("recorded",))):
+        with pytest.raises(ImportError, match=re.escape("pip install 'fromage-edu[notebooks]'")):
+            call()
+
+
+def test_without_matplotlib_it_says_what_to_install(quick_outcomes, monkeypatch):
+    summary = depth.summarise(quick_outcomes)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for call in (lambda: depth.figure(summary), lambda: depth.race_figure(quick_outcomes[0].curves)):
+        with pytest.raises(ImportError, match=re.escape("pip install 'fromage-edu[explorers]'")):
+            call()
 
 
 def test_small_data_batches_do_not_break_the_loop():

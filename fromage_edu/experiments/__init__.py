@@ -4,8 +4,8 @@ Every experiment has the same five parts, so that one learns to read them once:
 
 - `PRESETS`: named, frozen configurations (`quick` for tests, `default` for the page);
 - `points(config)`: the independent pieces of work;
-- `run_point(point) -> record`: one piece, from seeds to numbers;
-- `summarise(records)`: a table with one row per thing compared;
+- `run_point(point) -> outcome`: one piece, from seeds to numbers;
+- `summarise(outcomes)`: a table with one row per thing compared;
 - `figure(summary)`: the picture of that table.
 
 An experiment that also keeps its runs for the page has `recordings()`; the command

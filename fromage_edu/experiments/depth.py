@@ -18,12 +18,31 @@ from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from fromage_edu import figures
 from fromage_edu.data import digits
-from fromage_edu.experiments.stack import Stack, StackedFromage
+from fromage_edu.experiments.depth_results import (
+    CHANCE,
+    LEARNS,
+    best_learning_rates,
+    figure,
+    race_figure,
+    summarise,
+    table,
+)
+from fromage_edu.experiments.settings import (
+    ADAM,
+    ADAM_TINY_EPS,
+    ENTRANTS,
+    FROMAGE,
+    SGD,
+    TINY_EPS,
+    Entrant,
+    distinct,
+    number,
+    whole,
+)
+from fromage_edu.experiments.stack import Stack
 from fromage_edu.networks import Perceptron
 
 __all__ = [
@@ -37,8 +56,8 @@ __all__ = [
     "TINY_EPS",
     "Config",
     "Entrant",
+    "Outcome",
     "Point",
-    "Record",
     "best_learning_rates",
     "figure",
     "first_layer_gradient",
@@ -50,55 +69,6 @@ __all__ = [
     "summarise",
 ]
 
-#: Networks that ignore their input stay near 1/10; these two accuracies leave a margin on either side.
-CHANCE, LEARNS = 0.15, 0.25
-#: The name of the fair rival.
-TINY_EPS = "Adam, tiny eps"
-
-
-@dataclass(frozen=True)
-class Entrant:
-    """One way to train: an optimizer and its settings.
-
-    Args:
-        optimizer: "Fromage", "Adam" or "SGD".
-        lr: the learning rate of the first epoch.
-        eps: Adam's eps; ignored by the others.
-        momentum: SGD's momentum; ignored by the others.
-    """
-
-    optimizer: str
-    lr: float
-    eps: float = 1e-8
-    momentum: float = 0.9
-
-    def __post_init__(self):
-        """Refuse what cannot run."""
-        if self.optimizer not in ("Fromage", "Adam", "SGD"):
-            raise ValueError(f"optimizer is {self.optimizer!r}: use 'Fromage', 'Adam' or 'SGD'")
-
-    @property
-    def name(self) -> str:
-        """The label in tables and figures."""
-        if self.optimizer == "Adam" and self.eps < 1e-8:
-            return TINY_EPS
-        return "SGD + momentum" if self.optimizer == "SGD" and self.momentum else self.optimizer
-
-    def build(self, tensors: list[Tensor]) -> torch.optim.Optimizer:
-        """The optimizer of a stack's slices."""
-        if self.optimizer == "Fromage":
-            return StackedFromage(tensors, lr=self.lr)
-        if self.optimizer == "Adam":
-            return torch.optim.Adam(tensors, lr=self.lr, eps=self.eps, fused=True)
-        return torch.optim.SGD(tensors, lr=self.lr, momentum=self.momentum, fused=True)
-
-
-FROMAGE = Entrant("Fromage", lr=0.01)
-ADAM = Entrant("Adam", lr=0.001)
-SGD = Entrant("SGD", lr=0.1)
-ADAM_TINY_EPS = Entrant("Adam", lr=0.001, eps=1e-30)
-ENTRANTS = (FROMAGE, ADAM, SGD, ADAM_TINY_EPS)
-
 
 @dataclass(frozen=True)
 class Config:
@@ -106,13 +76,19 @@ class Config:
 
     Args:
         depths: numbers of hidden layers, each at least 2.
-        entrants: the optimizers.
+        entrants: the optimizers; no two with the same name and learning rate.
         seeds: one network per seed, entrant and depth.
         width: units per hidden layer.
         batch_size: images per step.
         epochs: passes through the training images.
         final_lr: the learning rates shrink a little every epoch; this is the fraction left at the end.
         dtype: "float32" or "float64".
+
+    Raises:
+        ValueError: for whatever cannot run, before anything has run; the message names the value.
+
+    >>> Config(depths=[2, 5], seeds=range(3)).seeds
+    (0, 1, 2)
     """
 
     depths: tuple[int, ...] = (2, 10, 20, 30)
@@ -126,18 +102,23 @@ class Config:
 
     def __post_init__(self):
         """Refuse what cannot run, before anything has run."""
-        for name in ("depths", "entrants", "seeds"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-            if not getattr(self, name):
-                raise ValueError(f"{name} is empty: the race needs at least one")
-        if min(self.depths) < 2:
-            raise ValueError(f"depths are {self.depths}: each counts hidden layers and is at least 2")
-        if min(self.width, self.batch_size, self.epochs) < 1:
-            raise ValueError(
-                f"width {self.width}, batch_size {self.batch_size}, epochs {self.epochs}: each is at least 1"
-            )
+        examples = {"depths": "(2, 10)", "entrants": "(FROMAGE, ADAM)", "seeds": "(11, 12, 13)"}
+        for name, example in examples.items():
+            object.__setattr__(self, name, distinct(name, getattr(self, name), example))
+        for depth in self.depths:
+            whole("a depth", depth, least=2)
+        for seed in self.seeds:
+            whole("a seed", seed, least=0)
+        for entrant in self.entrants:
+            if not isinstance(entrant, Entrant):
+                raise ValueError(f"an entrant is {entrant!r}: give an Entrant, such as FROMAGE")
+        for name in ("width", "batch_size", "epochs"):
+            whole(name, getattr(self, name), least=1)
+        number("final_lr", self.final_lr, "> 0 and <= 1, such as 0.2", lambda left: 0 < left <= 1)
         if self.dtype not in ("float32", "float64"):
             raise ValueError(f"dtype is {self.dtype!r}: use 'float32' or 'float64'")
+        # By these two a table tells entrants apart.
+        distinct("entrants", [(entrant.name, entrant.lr) for entrant in self.entrants], examples["entrants"])
 
 
 #: The paper's own three learning rates for each optimizer; tiny-eps Adam gets Adam's.
@@ -159,14 +140,33 @@ PRESETS = {
 }
 
 
-class Point(NamedTuple):
-    """One piece of work: every entrant and seed of a configuration at one depth."""
+@dataclass(frozen=True)
+class Point:
+    """One piece of work: every entrant and seed of a configuration at one depth.
+
+    Args:
+        config: what is raced.
+        depth: number of hidden layers, at least 2; those in `config.depths` are the points of the race.
+
+    Raises:
+        TypeError: for another kind of configuration.
+        ValueError: for another depth.
+
+    >>> Point(PRESETS["quick"], depth=3).depth
+    3
+    """
 
     config: Config
     depth: int
 
+    def __post_init__(self):
+        """Refuse what cannot run."""
+        if not isinstance(self.config, Config):
+            raise TypeError(f"config is {self.config!r}: give a Config, such as PRESETS['quick']")
+        whole("depth", self.depth, least=2)
 
-class Record(NamedTuple):
+
+class Outcome(NamedTuple):
     """What one point gave: tidy rows, ready for a table or for JSON."""
 
     curves: list[dict]
@@ -175,11 +175,16 @@ class Record(NamedTuple):
 
 
 def points(config: Config) -> list[Point]:
-    """The independent pieces of work of a configuration, shallowest first.
+    """The independent pieces of work of a configuration.
 
-    Example:
-        >>> [point.depth for point in points(PRESETS["quick"])]
-        [2, 6]
+    Args:
+        config: what is raced.
+
+    Returns:
+        One point for each of its depths, in their order.
+
+    >>> [point.depth for point in points(PRESETS["quick"])]
+    [2, 6]
     """
     return [Point(config, depth) for depth in config.depths]
 
@@ -194,23 +199,36 @@ def network(depth: int, *, width: int = 32, seed: int, inputs: int = 64, classes
         inputs: pixels of an image.
         classes: outputs.
 
-    Example:
-        >>> len(network(depth=30, seed=1).weights)
-        31
+    Returns:
+        The perceptron, with biases and a linear output; torch's global random numbers are left alone.
+
+    >>> len(network(depth=30, seed=1).weights)
+    31
     """
-    widths = [inputs, *[width] * depth, classes]
+    widths = [inputs, *[width] * whole("depth", depth, least=1), classes]
+    whole("seed", seed, least=0)
     generator = torch.Generator().manual_seed(seed)
     return Perceptron(widths, bias=True, output_nonlinearity=False, generator=generator)
 
 
-def run_point(point: Point) -> Record:
+def run_point(point: Point) -> Outcome:
     """Train every entrant and seed of one depth, side by side.
 
     An epoch's accuracy is the mean over its batches, each taken before its step; the final accuracies
     are those of the trained network on all training and all test images.
+
+    Args:
+        point: the configuration and the depth.
+
+    Returns:
+        `curves`, a row for each run and epoch; `finals`, a row for each run; and the seconds it took.
+
+    >>> outcome = run_point(Point(Config(seeds=[1], width=8, epochs=1), depth=2))
+    >>> len(outcome.finals), sorted(outcome.curves[0])
+    (4, ['accuracy', 'depth', 'dtype', 'entrant', 'epoch', 'loss', 'lr', 'seed'])
     """
     started = time.perf_counter()
-    config, depth = point
+    config, depth = point.config, point.depth
     dtype = getattr(torch, config.dtype)
     data = digits(dtype=dtype)
     images, labels = data.x_train, data.y_train
@@ -239,7 +257,7 @@ def run_point(point: Point) -> Record:
         test_accuracy=stack.accuracies(data.x_test, data.y_test).tolist(),
         diverged=stack.diverged().tolist(),
     )
-    return Record(curves, finals, time.perf_counter() - started)
+    return Outcome(curves, finals, time.perf_counter() - started)
 
 
 def _rows(runs: list[dict], **columns: list) -> list[dict]:
@@ -252,120 +270,22 @@ def first_layer_gradient(depth: int, *, width: int = 32, seed: int) -> float:
 
     The loss is the mean over all training images. This is the number that Adam compares with its eps.
 
-    Example:
-        >>> first_layer_gradient(depth=20, seed=1) < 1e-8 < first_layer_gradient(depth=5, seed=1)
-        True
+    Args:
+        depth: hidden layers.
+        width: units per hidden layer.
+        seed: fixes the weights.
+
+    Returns:
+        The root mean square of the entries.
+
+    >>> first_layer_gradient(depth=20, seed=1) < 1e-8 < first_layer_gradient(depth=5, seed=1)
+    True
     """
     data = digits(dtype=torch.float64)
     net = network(depth, width=width, seed=seed).double()
     loss = cross_entropy(net(data.x_train), data.y_train)
     (gradient,) = torch.autograd.grad(loss, net.weights[:1])
     return gradient.square().mean().sqrt().item()
-
-
-def summarise(records):
-    """One row per depth, entrant and learning rate: the spread of the final training accuracy over the seeds.
-
-    Args:
-        records: what `run_point` returned, or a recorded table of final accuracies.
-
-    Returns:
-        A pandas table: dtype, depth, entrant, lr, runs, median, lowest, highest, learned (how many
-        runs are above `LEARNS`), diverged (how many), verdict ("learns", "guesses" or "between", by
-        the median).
-    """
-    import pandas as pd
-
-    if isinstance(records, pd.DataFrame):
-        finals = records
-    else:
-        finals = pd.DataFrame([row for record in records for row in record.finals])
-    summary = (
-        finals.groupby(["dtype", "depth", "entrant", "lr"], sort=False)
-        .agg(
-            runs=("train_accuracy", "size"),
-            median=("train_accuracy", "median"),
-            lowest=("train_accuracy", "min"),
-            highest=("train_accuracy", "max"),
-            learned=("train_accuracy", lambda column: int((column > LEARNS).sum())),
-            diverged=("diverged", "sum"),
-        )
-        .reset_index()
-    )
-    summary["verdict"] = summary["median"].map(
-        lambda median: "learns" if median > LEARNS else "guesses" if median < CHANCE else "between"
-    )
-    return summary
-
-
-def best_learning_rates(summary):
-    """Keep, of each entrant's learning rates, the best at every depth (by the median), as the paper does.
-
-    The choice is made on the seeds that are shown; that flatters every entrant a little.
-    """
-    best = summary.groupby(["dtype", "depth", "entrant"], sort=False)["median"].idxmax()
-    return summary.loc[best].reset_index(drop=True)
-
-
-def figure(summary):
-    """Final training accuracy against depth: lines through the medians, bars from worst seed to best."""
-    import matplotlib.pyplot as plt
-
-    with figures.style():
-        fig, ax = plt.subplots(figsize=(7, 4))
-        _guessing(ax, summary["depth"].min())
-        entrants = list(dict.fromkeys(summary["entrant"]))
-        # Bars of one depth stand side by side, or they would hide one another.
-        apart = 0.008 * (summary["depth"].max() - summary["depth"].min())
-        for index, entrant in enumerate(entrants):
-            rows = summary[summary["entrant"] == entrant].sort_values("depth")
-            depths = rows["depth"] + apart * (index - (len(entrants) - 1) / 2)
-            ax.plot(depths, rows["median"], marker="o", markersize=4, label=entrant, **_look(entrant))
-            ax.vlines(depths, rows["lowest"], rows["highest"], color=_look(entrant)["color"], linewidth=1)
-        ax.set(xlabel="hidden layers", ylabel="training accuracy at the end", ylim=(0, 1.02))
-        figures.label_lines(ax)
-    return fig
-
-
-def race_figure(curves):
-    """Training accuracy against epoch: a panel for each entrant, a line for each seed.
-
-    Args:
-        curves: rows of one depth, of `Record.curves` or of `recorded.load("depth_race")`.
-    """
-    import matplotlib.pyplot as plt
-    import pandas as pd
-
-    curves = pd.DataFrame(curves)
-    entrants = list(dict.fromkeys(curves["entrant"]))
-    with figures.style():
-        fig, axes = plt.subplots(
-            (len(entrants) + 1) // 2, 2, sharex=True, sharey=True, squeeze=False, figsize=(7, 4.6)
-        )
-        for ax in axes.flat[len(entrants) :]:
-            ax.set_visible(False)
-        for ax, entrant in zip(axes.flat, entrants, strict=False):
-            runs = curves[curves["entrant"] == entrant]
-            ax.axhline(0.1, linewidth=1, zorder=0, **figures.line("bound"))
-            color = _look(entrant)["color"]
-            for _, run in runs.groupby("seed", sort=False):
-                ax.plot(run["epoch"], run["accuracy"], color=color, linewidth=1)
-            ax.set(ylim=(0, 1.02))
-            ax.set_title(entrant, color=color)
-        fig.supxlabel("epoch", fontsize="medium")
-        fig.supylabel("training accuracy", fontsize="medium")
-    return fig
-
-
-def _look(entrant: str) -> dict:
-    """Color and dash; Adam with a tiny eps is still Adam, with a dash of its own."""
-    role = {"Fromage": "fromage", "SGD": "sgd", "SGD + momentum": "sgd"}.get(entrant, "adam")
-    return figures.line(role) | ({"linestyle": "dashdot"} if entrant == TINY_EPS else {})
-
-
-def _guessing(ax, left: float) -> None:
-    ax.axhline(0.1, linewidth=1, zorder=0, **figures.line("bound"))
-    ax.annotate("guessing", (left, 0.1), xytext=(0, -11), textcoords="offset points", fontsize="small")
 
 
 def recordings(progress=lambda text: None, presets=("recorded", "recorded, float64"), race_depth=30):
@@ -377,19 +297,31 @@ def recordings(progress=lambda text: None, presets=("recorded", "recorded, float
         race_depth: the depth whose curves are kept, for each entrant's rate in `ENTRANTS`, float32.
 
     Returns:
-        Record name -> (table, config).
-    """
-    import pandas as pd
+        Name of the recorded table -> (table, config).
 
-    records = []
+    Raises:
+        ImportError: without pandas, with the command that installs it.
+        ValueError: for a preset that does not exist, or a race_depth that none of them runs in float32.
+    """
+    presets = distinct("presets", presets, "('recorded',)")
     for preset in presets:
-        for point in points(PRESETS[preset]):
-            records.append(run_point(point))
-            progress(f"{preset}: depth {point.depth}, {records[-1].seconds:.0f} s")
-    finals = pd.DataFrame([row for record in records for row in record.finals])
-    curves = pd.DataFrame([row for record in records for row in record.curves])
+        if preset not in PRESETS:
+            raise ValueError(f"no preset is named {preset!r}; there are {', '.join(map(repr, PRESETS))}")
+    configs = {preset: PRESETS[preset] for preset in presets}
+    raced = [depth for config in configs.values() if config.dtype == "float32" for depth in config.depths]
+    if race_depth not in raced:
+        raise ValueError(f"race_depth is {race_depth!r}: these presets run in float32 the depths {raced}")
+
+    table([])  # Without pandas, say so now and not after twenty minutes.
+    outcomes = []
+    for preset, config in configs.items():
+        for point in points(config):
+            outcomes.append(run_point(point))
+            progress(f"{preset}: depth {point.depth}, {outcomes[-1].seconds:.0f} s")
+    finals = table([row for outcome in outcomes for row in outcome.finals])
+    curves = table([row for outcome in outcomes for row in outcome.curves])
     chosen = {(entrant.name, entrant.lr) for entrant in ENTRANTS}
     kept = curves[["entrant", "lr"]].apply(tuple, axis=1).isin(chosen)
     race = curves[kept & (curves["depth"] == race_depth) & (curves["dtype"] == "float32")]
-    configs = {preset: asdict(PRESETS[preset]) for preset in presets}
+    configs = {preset: asdict(config) for preset, config in configs.items()}
     return {"depth_finals": (finals, configs), "depth_race": (race, configs)}

@@ -7,8 +7,10 @@ another.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from numbers import Real
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +22,11 @@ __all__ = ["Stack", "StackedFromage"]
 
 
 class Stack:
-    """Every start trains once with every optimizer; network `o * starts + s` is start s under optimizer o.
+    """Every start trains once with every optimizer, all side by side.
 
-    The tensors are (networks, layers, rows, columns): weights and biases of the first layer, of the
-    hidden layers, of the last. Each optimizer is given the slices that hold its own networks.
+    Network `o * len(starts) + s` is start s under optimizer o. The tensors are (networks, layers, rows,
+    columns): weights and biases of the first layer, of the hidden layers, of the last. Each optimizer is
+    given the slices that hold its own networks.
 
     Args:
         starts: perceptrons with biases, ReLU and a linear output, of the same widths, at least three layers.
@@ -31,13 +34,15 @@ class Stack:
             and layers in a tensor apart: elementwise ones do, Fromage does as `StackedFromage`.
         dtype: of the weights.
 
-    Example:
-        >>> from functools import partial
-        >>> starts = [Perceptron([4, 8, 8, 3], bias=True, output_nonlinearity=False) for _ in range(5)]
-        >>> stack = Stack(starts, [partial(torch.optim.SGD, lr=0.1), partial(StackedFromage, lr=0.01)])
-        >>> losses, accuracies = stack.step(torch.randn(5, 16, 4), torch.zeros(5, 16, dtype=torch.long))
-        >>> losses.shape
-        torch.Size([10])
+    Raises:
+        ValueError: for no starts, starts of different widths, or fewer than three layers.
+
+    >>> from functools import partial
+    >>> starts = [Perceptron([4, 8, 8, 3], bias=True, output_nonlinearity=False) for _ in range(5)]
+    >>> stack = Stack(starts, [partial(torch.optim.SGD, lr=0.1), partial(StackedFromage, lr=0.01)])
+    >>> losses, accuracies = stack.step(torch.randn(5, 16, 4), torch.zeros(5, 16, dtype=torch.long))
+    >>> losses.shape
+    torch.Size([10])
     """
 
     def __init__(
@@ -47,7 +52,10 @@ class Stack:
         dtype: torch.dtype = torch.float32,
     ):
         """Copy the starts, once for each optimizer."""
-        self.starts, self.copies = len(starts), len(optimizers)
+        widths = sorted({start.widths for start in starts})
+        if len(widths) != 1 or len(widths[0]) < 4:
+            raise ValueError(f"starts have widths {widths}: give perceptrons of one shape, at least 3 layers")
+        self.per_optimizer, self.copies = len(starts), len(optimizers)
         networks = [[part for part in start.modules() if isinstance(part, nn.Linear)] for start in starts]
         self.tensors = []
         for part in (slice(0, 1), slice(1, -1), slice(-1, None)):
@@ -60,7 +68,7 @@ class Stack:
         self.optimizers = [build(self._slices(index)) for index, build in enumerate(optimizers)]
 
     def _slices(self, optimizer: int) -> list[Tensor]:
-        members = slice(optimizer * self.starts, (optimizer + 1) * self.starts)
+        members = slice(optimizer * self.per_optimizer, (optimizer + 1) * self.per_optimizer)
         slices = [tensor.detach()[members] for tensor in self.tensors]
         for view, tensor in zip(slices, self.tensors, strict=True):
             view.grad = tensor.grad[members]
@@ -106,7 +114,7 @@ class Stack:
     @torch.no_grad()
     def accuracies(self, images: Tensor, labels: Tensor) -> Tensor:
         """The accuracy (networks,) of each network on the same images (N, pixels)."""
-        logits = self.logits(images.expand(self.starts * self.copies, -1, -1))
+        logits = self.logits(images.expand(self.per_optimizer * self.copies, -1, -1))
         return (logits.argmax(2) == labels).double().mean(1)
 
     def diverged(self) -> Tensor:
@@ -123,13 +131,26 @@ class StackedFromage(torch.optim.Optimizer):
 
     Args:
         tensors: (..., rows, columns).
-        lr: the relative size of a step.
+        lr: the relative size of a step, finite and at least 0.
+
+    Raises:
+        ValueError: for another lr.
+
+    >>> weight = torch.eye(2).repeat(3, 1, 1)
+    >>> weight.grad = 1e-30 * torch.tensor([[0.0, 1.0], [-1.0, 0.0]]).repeat(3, 1, 1)
+    >>> StackedFromage([weight], lr=0.75).step()
+    >>> weight[2]
+    tensor([[ 0.8000, -0.6000],
+            [ 0.6000,  0.8000]])
 
     Source: Fromage paper, Algorithm 1 (F25).
     """
 
     def __init__(self, tensors: list[Tensor], lr: float = 0.01):
         """See the class."""
+        real = isinstance(lr, Real) and not isinstance(lr, bool)
+        if not real or not 0 <= lr < math.inf:
+            raise ValueError(f"lr is {lr!r}: give a finite number >= 0, such as 0.01")
         super().__init__(tensors, {"lr": lr})
 
     @torch.no_grad()

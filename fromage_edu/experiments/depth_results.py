@@ -1,0 +1,168 @@
+"""What the depth race gave: the table with a row for each thing compared, and the pictures of it."""
+
+from __future__ import annotations
+
+from fromage_edu import figures
+from fromage_edu.experiments.settings import TINY_EPS
+
+__all__ = ["CHANCE", "LEARNS", "best_learning_rates", "figure", "race_figure", "summarise", "table"]
+
+#: Networks that ignore their input stay near 1/10; these two accuracies leave a margin on either side.
+CHANCE, LEARNS = 0.15, 0.25
+
+
+def table(rows):
+    """Tidy rows as a pandas table.
+
+    Args:
+        rows: dictionaries with the same keys, or a table already.
+
+    Returns:
+        The pandas `DataFrame`.
+
+    Raises:
+        ImportError: without pandas, with the command that installs it.
+
+    >>> table([{"seed": 1, "loss": 0.5}])["loss"].tolist()
+    [0.5]
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError(
+            "tables need pandas, which is not installed: pip install 'fromage-edu[notebooks]'"
+        ) from error
+    return pandas.DataFrame(rows)
+
+
+def summarise(outcomes):
+    """One row per depth, entrant and learning rate: the spread of the final training accuracy over the seeds.
+
+    Args:
+        outcomes: a list of what `run_point` returned, or a recorded table of final accuracies.
+
+    Returns:
+        A pandas table: dtype, depth, entrant, lr, runs, median, lowest, highest, learned (how many
+        runs are above `LEARNS`), diverged (how many), verdict ("learns", "guesses" or "between", by
+        the median).
+
+    Raises:
+        ImportError: without pandas, with the command that installs it.
+        TypeError: for a list of anything else.
+        ValueError: for an empty list or table.
+
+    >>> from fromage_edu.experiments.depth import Config, Point, run_point
+    >>> summary = summarise([run_point(Point(Config(seeds=[1, 2], width=8, epochs=1), depth=2))])
+    >>> summary["runs"].tolist()
+    [2, 2, 2, 2]
+    """
+    if hasattr(outcomes, "groupby"):
+        finals = outcomes
+    else:
+        for outcome in outcomes:
+            if not hasattr(outcome, "finals"):
+                raise TypeError(f"an outcome is {outcome!r:.60}: give a list of what run_point returned")
+        finals = table([row for outcome in outcomes for row in outcome.finals])
+    if not len(finals):
+        raise ValueError("there are no runs to sum up: give what run_point returned for at least one point")
+    summary = (
+        finals.groupby(["dtype", "depth", "entrant", "lr"], sort=False)
+        .agg(
+            runs=("train_accuracy", "size"),
+            median=("train_accuracy", "median"),
+            lowest=("train_accuracy", "min"),
+            highest=("train_accuracy", "max"),
+            learned=("train_accuracy", lambda column: int((column > LEARNS).sum())),
+            diverged=("diverged", "sum"),
+        )
+        .reset_index()
+    )
+    summary["verdict"] = summary["median"].map(
+        lambda median: "learns" if median > LEARNS else "guesses" if median < CHANCE else "between"
+    )
+    return summary
+
+
+def best_learning_rates(summary):
+    """Keep, of each entrant's learning rates, the best at every depth (by the median), as the paper does.
+
+    The choice is made on the seeds that are shown; that flatters every entrant a little.
+
+    Args:
+        summary: what `summarise` returned.
+
+    Returns:
+        Its best rows: one for each dtype, depth and entrant.
+    """
+    best = summary.groupby(["dtype", "depth", "entrant"], sort=False)["median"].idxmax()
+    return summary.loc[best].reset_index(drop=True)
+
+
+def figure(summary):
+    """Final training accuracy against depth: lines through the medians, bars from worst seed to best.
+
+    Args:
+        summary: what `summarise` or `best_learning_rates` returned, of one dtype.
+
+    Returns:
+        The matplotlib figure.
+    """
+    with figures.style():
+        import matplotlib.pyplot as plt
+
+        fig, ax = plt.subplots(figsize=(7, 4))
+        _guessing(ax, summary["depth"].min())
+        entrants = list(dict.fromkeys(summary["entrant"]))
+        # Bars of one depth stand side by side, or they would hide one another.
+        apart = 0.008 * (summary["depth"].max() - summary["depth"].min())
+        for index, entrant in enumerate(entrants):
+            rows = summary[summary["entrant"] == entrant].sort_values("depth")
+            depths = rows["depth"] + apart * (index - (len(entrants) - 1) / 2)
+            ax.plot(depths, rows["median"], marker="o", markersize=4, label=entrant, **_look(entrant))
+            ax.vlines(depths, rows["lowest"], rows["highest"], color=_look(entrant)["color"], linewidth=1)
+        ax.set(xlabel="hidden layers", ylabel="training accuracy at the end", ylim=(0, 1.02))
+        figures.label_lines(ax)
+    return fig
+
+
+def race_figure(curves):
+    """Training accuracy against epoch: a panel for each entrant, a line for each seed.
+
+    Args:
+        curves: rows of one depth, of `Outcome.curves` or of `recorded.load("depth_race")`.
+
+    Returns:
+        The matplotlib figure.
+    """
+    curves = table(curves)
+    entrants = list(dict.fromkeys(curves["entrant"]))
+    with figures.style():
+        import matplotlib.pyplot as plt
+
+        fig, axes = plt.subplots(
+            (len(entrants) + 1) // 2, 2, sharex=True, sharey=True, squeeze=False, figsize=(7, 4.6)
+        )
+        for ax in axes.flat[len(entrants) :]:
+            ax.set_visible(False)
+        for ax, entrant in zip(axes.flat, entrants, strict=False):
+            runs = curves[curves["entrant"] == entrant]
+            ax.axhline(0.1, linewidth=1, zorder=0, **figures.line("bound"))
+            color = _look(entrant)["color"]
+            for _, run in runs.groupby("seed", sort=False):
+                ax.plot(run["epoch"], run["accuracy"], color=color, linewidth=1)
+            ax.set(ylim=(0, 1.02))
+            ax.set_title(entrant, color=color)
+        fig.supxlabel("epoch", fontsize="medium")
+        fig.supylabel("training accuracy", fontsize="medium")
+    return fig
+
+
+def _look(entrant: str) -> dict:
+    """Color and dash; Adam with a tiny eps is still Adam, with a dash of its own."""
+    role = {"Fromage": "fromage", "SGD": "sgd", "SGD + momentum": "sgd"}.get(entrant, "adam")
+    return figures.line(role) | ({"linestyle": "dashdot"} if entrant == TINY_EPS else {})
+
+
+def _guessing(ax, left: float) -> None:
+    ax.axhline(0.1, linewidth=1, zorder=0, **figures.line("bound"))
+    ax.annotate("guessing", (left, 0.1), xytext=(0, -11), textcoords="offset points", fontsize="small")

@@ -1,0 +1,156 @@
+"""What experiments are asked to do, checked before anything runs: numbers, lists of them, and entrants."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+import torch
+from torch import Tensor
+
+from fromage_edu.experiments.stack import StackedFromage
+
+__all__ = [
+    "ADAM",
+    "ADAM_TINY_EPS",
+    "ENTRANTS",
+    "FROMAGE",
+    "SGD",
+    "TINY_EPS",
+    "Entrant",
+    "distinct",
+    "number",
+    "whole",
+]
+
+#: The name of the fair rival.
+TINY_EPS = "Adam, tiny eps"
+
+
+def whole(name: str, value: int, least: int) -> int:
+    """Pass a whole number on, or say what it should have been.
+
+    Args:
+        name: of the setting, for the message.
+        value: what was given.
+        least: the smallest value that can run.
+
+    Returns:
+        The value.
+
+    Raises:
+        ValueError: for anything else than a whole number of at least `least`.
+
+    >>> whole("epochs", 3, least=1)
+    3
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} is {value!r}: give a whole number >= {least}")
+    return value
+
+
+def number(name: str, value: float, form: str, fits: Callable[[float], bool]) -> float:
+    """Pass a finite number on, or say what it should have been.
+
+    Args:
+        name: of the setting, for the message.
+        value: what was given.
+        form: what a fitting number looks like, to complete "give a number …".
+        fits: whether a number does.
+
+    Returns:
+        The value.
+
+    Raises:
+        ValueError: for anything else than a finite number that fits.
+
+    >>> number("lr", 0.1, ">= 0", lambda lr: lr >= 0)
+    0.1
+    """
+    real = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not real or not fits(value):
+        raise ValueError(f"{name} is {value!r}: give a number {form}")
+    return value
+
+
+def distinct(name: str, values: Iterable, example: str) -> tuple:
+    """Read a list of settings as a tuple, or say what is wrong with it.
+
+    Args:
+        name: of the setting, for the message.
+        values: what was given.
+        example: what it could be.
+
+    Returns:
+        The values.
+
+    Raises:
+        ValueError: for something that is no list, for an empty one, or where a value stands twice.
+
+    >>> distinct("seeds", range(3), "(0, 1)")
+    (0, 1, 2)
+    """
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ValueError(f"{name} is {values!r}: give a list such as {example}")
+    values = tuple(values)
+    if not values:
+        raise ValueError(f"{name} is empty: give at least one, such as {example}")
+    twice = [value for index, value in enumerate(values) if value in values[:index]]
+    if twice:
+        raise ValueError(f"{name} hold {twice[0]!r} twice: a table would take the two for one; give it once")
+    return values
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One way to train: an optimizer and its settings.
+
+    Args:
+        optimizer: "Fromage", "Adam" or "SGD".
+        lr: the learning rate of the first epoch, at least 0.
+        eps: Adam's eps, at least 0; ignored by the others.
+        momentum: SGD's momentum, 0 ≤ m < 1; ignored by the others.
+
+    Raises:
+        ValueError: for another optimizer, or a number out of its range.
+
+    >>> Entrant("Adam", lr=0.001, eps=1e-30).name
+    'Adam, tiny eps'
+    """
+
+    optimizer: str
+    lr: float
+    eps: float = 1e-8
+    momentum: float = 0.9
+
+    def __post_init__(self):
+        """Refuse what cannot run."""
+        if self.optimizer not in ("Fromage", "Adam", "SGD"):
+            raise ValueError(f"optimizer is {self.optimizer!r}: use 'Fromage', 'Adam' or 'SGD'")
+        number("lr", self.lr, ">= 0, such as 0.01", lambda lr: lr >= 0)
+        number("eps", self.eps, ">= 0, such as 1e-8", lambda eps: eps >= 0)
+        number("momentum", self.momentum, ">= 0 and < 1, such as 0.9", lambda momentum: 0 <= momentum < 1)
+
+    @property
+    def name(self) -> str:
+        """The label in tables and figures."""
+        if self.optimizer == "Adam" and self.eps < 1e-8:
+            return TINY_EPS
+        return "SGD + momentum" if self.optimizer == "SGD" and self.momentum else self.optimizer
+
+    def build(self, tensors: list[Tensor]) -> torch.optim.Optimizer:
+        """The optimizer of a stack's slices."""
+        if self.optimizer == "Fromage":
+            return StackedFromage(tensors, lr=self.lr)
+        if self.optimizer == "Adam":
+            return torch.optim.Adam(tensors, lr=self.lr, eps=self.eps, fused=True)
+        return torch.optim.SGD(tensors, lr=self.lr, momentum=self.momentum, fused=True)
+
+
+FROMAGE = Entrant("Fromage", lr=0.01)
+ADAM = Entrant("Adam", lr=0.001)
+SGD = Entrant("SGD", lr=0.1)
+ADAM_TINY_EPS = Entrant("Adam", lr=0.001, eps=1e-30)
+ENTRANTS = (FROMAGE, ADAM, SGD, ADAM_TINY_EPS)

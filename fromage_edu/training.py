@@ -68,6 +68,9 @@ class Record:
 def seeded(seed: int):
     """Context with torch's global random numbers seeded; outside, they go on as if nothing had happened.
 
+    Args:
+        seed: where the random numbers start.
+
     >>> with seeded(1):
     ...     first = torch.rand(3)
     >>> with seeded(1):
@@ -80,7 +83,14 @@ def seeded(seed: int):
 
 
 def accuracy(outputs: Tensor, labels: Tensor) -> float:
-    """Share of rows of `outputs` (N, classes) whose largest entry is at `labels` (N,); NaN for none.
+    """Share of rows of `outputs` (N, classes) whose largest entry is at `labels` (N,).
+
+    Args:
+        outputs: one row of scores for each example.
+        labels: integers 0…classes − 1.
+
+    Returns:
+        A number in 0…1; NaN for no examples.
 
     >>> accuracy(torch.eye(4), torch.tensor([0, 1, 2, 0]))
     0.75
@@ -124,9 +134,10 @@ def train(
         Record.
 
     Raises:
-        TypeError: for data or a schedule of another kind.
-        ValueError: for data that do not match, no data, both or none of epochs and steps, a model without
-            parameters, or an optimizer of another model.
+        TypeError: for data, a loss or a schedule of another kind.
+        ValueError: for data that do not match, no data, labels that are none of the model's classes, both or
+            none of epochs and steps, numbers that are not whole, a loss that is not one number, a model
+            without parameters, or an optimizer of another model.
 
     >>> from fromage_edu.data import digits
     >>> from fromage_edu.networks import Perceptron
@@ -137,10 +148,10 @@ def train(
     >>> record.final["train_accuracy"] > 0.8
     True
     """
-    _check_parts(model, optimizer, data, schedule)
+    _check_parts(model, optimizer, data, loss, schedule)
     data = _on_device(model, data)
     x, y = data[:2]
-    total = _total_steps(len(x), epochs, steps, batch_size)
+    total = _total_steps(len(x), epochs, steps, batch_size, seed)
     labels = not y.is_floating_point() and y.ndim == 1
     generator = torch.Generator().manual_seed(seed)
     record = Record([], _config(model, optimizer, epochs, steps, batch_size, loss, schedule), seed)
@@ -154,7 +165,11 @@ def train(
             for batch in torch.randperm(len(x), generator=generator).split(batch_size)[: total - done]:
                 batch = batch.to(x.device)
                 optimizer.zero_grad(set_to_none=True)
-                value = loss(model(x[batch]), y[batch])
+                outputs = model(x[batch])
+                if labels and not done:
+                    _check_labels(outputs, data)
+                value = loss(outputs, y[batch])
+                _check_loss(value)
                 summed, seen = summed + value.item() * len(batch), seen + len(batch)
                 done += 1
                 if not math.isfinite(summed):
@@ -187,9 +202,11 @@ def _evaluation(model, data, loss, labels) -> dict:
     return row
 
 
-def _check_parts(model, optimizer, data, schedule):
+def _check_parts(model, optimizer, data, loss, schedule):
     if not isinstance(data, tuple | list):
         raise TypeError(f"data is a {type(data).__name__}: give (x_train, y_train) or what digits() returns")
+    if not callable(loss):
+        raise TypeError(f"loss is {loss!r}: give a function of (outputs, targets), such as nn.MSELoss()")
     if schedule is not None and not hasattr(schedule, "step"):
         raise TypeError(f"schedule is {schedule!r}: give a torch LRScheduler of the optimizer, or None")
     parameters = {id(parameter) for parameter in model.parameters()}
@@ -198,6 +215,31 @@ def _check_parts(model, optimizer, data, schedule):
     trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if not any(id(parameter) in parameters for parameter in trained):
         raise ValueError("the optimizer holds no parameter of the model: make it with model.parameters()")
+
+
+def _check_labels(outputs, data):
+    if outputs.ndim != 2:
+        raise ValueError(
+            f"outputs have shape {tuple(outputs.shape)}: class labels need (N, classes); "
+            "for another loss give targets as floats"
+        )
+    for part, targets in zip(("train", "test"), data[1::2], strict=False):
+        wrong = targets[(targets < 0) | (targets >= outputs.shape[1])]
+        if len(wrong):
+            raise ValueError(
+                f"y_{part} holds the label {wrong[0].item()} and the model has {outputs.shape[1]} outputs: "
+                f"labels are 0…{outputs.shape[1] - 1}; widen the model's last layer or renumber them"
+            )
+
+
+def _check_loss(value):
+    if not isinstance(value, Tensor):
+        raise TypeError(f"loss returned a {type(value).__name__}: return a tensor, which has a gradient")
+    if value.ndim:
+        raise ValueError(
+            f"loss returned shape {tuple(value.shape)}: return one number, the mean over a batch "
+            "(reduction='mean')"
+        )
 
 
 def _on_device(model, data):
@@ -220,11 +262,12 @@ def _on_device(model, data):
     return [tensor.to(parameter.device) for tensor in tensors]
 
 
-def _total_steps(examples, epochs, steps, batch_size) -> int:
+def _total_steps(examples, epochs, steps, batch_size, seed) -> int:
     if (epochs is None) == (steps is None):
         raise ValueError(f"epochs is {epochs} and steps is {steps}: give one of the two")
-    for name, value, least in (("epochs", epochs, 0), ("steps", steps, 0), ("batch_size", batch_size, 1)):
-        if value is not None and (not isinstance(value, Integral) or value < least):
+    length = ("epochs", epochs, 0) if steps is None else ("steps", steps, 0)
+    for name, value, least in (length, ("batch_size", batch_size, 1), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
             raise ValueError(f"{name} is {value!r}: give a whole number >= {least}")
     return steps if epochs is None else epochs * math.ceil(examples / batch_size)
 

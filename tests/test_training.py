@@ -193,6 +193,18 @@ X, Y = torch.ones(4, 64), torch.zeros(4, dtype=torch.int64)
         ((X, Y), {"epochs": -1}, "epochs is -1: give a whole number >= 0"),
         ((X, Y), {"epochs": 1.5}, "epochs is 1.5: give a whole number >= 0"),
         ((X, Y), {"batch_size": 0}, "batch_size is 0: give a whole number >= 1"),
+        ((X, Y), {"batch_size": True}, "batch_size is True: give a whole number >= 1"),
+        ((X, Y), {"batch_size": None}, "batch_size is None: give a whole number >= 1"),
+        ((X, Y), {"seed": None}, "seed is None: give a whole number >= 0"),
+        ((X, Y), {"seed": 1.5}, "seed is 1.5: give a whole number >= 0"),
+        ((X, Y + 10), {}, "y_train holds the label 10 and the model has 10 outputs: labels are 0…9; widen"),
+        ((X, Y - 1), {}, "y_train holds the label -1 and the model has 10 outputs"),
+        ((X, Y, X, Y + 12), {}, "y_test holds the label 12 and the model has 10 outputs"),
+        (
+            (X, Y),
+            {"loss": nn.CrossEntropyLoss(reduction="none")},
+            "loss returned shape (4,): return one number, the mean over a batch (reduction='mean')",
+        ),
         ((X,), {}, "data hold 1 tensors: give (x_train, y_train)"),
         ((X, Y[:2]), {}, "x_train has 4 examples and y_train has 2"),
         ((X, Y, X, Y[:1]), {}, "x_test has 4 examples and y_test has 1"),
@@ -204,6 +216,13 @@ def test_messages(data, options, message):
     model = network()
     with pytest.raises(ValueError, match=re.escape(message)):
         train(model, Fromage(model.parameters()), data, **{"epochs": 1, **options})
+
+
+def test_class_labels_need_a_score_for_each_class():
+    model = nn.Sequential(nn.Linear(64, 1), nn.Flatten(0))
+    message = "outputs have shape (4,): class labels need (N, classes)"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        train(model, Fromage(model.parameters()), (X, Y), epochs=1)
 
 
 def test_a_model_without_parameters_is_refused():
@@ -225,6 +244,16 @@ def test_other_messages():
             lambda: train(model, optimizer, (X, Y), epochs=1, schedule="cosine"),
             TypeError,
             "schedule is 'cosine'",
+        ),
+        (
+            lambda: train(model, optimizer, (X, Y), epochs=1, loss=None),
+            TypeError,
+            "loss is None: give a function of (outputs, targets), such as nn.MSELoss()",
+        ),
+        (
+            lambda: train(model, optimizer, (X, Y), epochs=1, loss=lambda outputs, targets: 0.5),
+            TypeError,
+            "loss returned a float: return a tensor, which has a gradient",
         ),
         (
             lambda: train(network(), optimizer, (X, Y), epochs=1),

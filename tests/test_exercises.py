@@ -37,6 +37,8 @@ def judged(check, capsys, *answer):
         (..., False, "not yet: replace the dots by a number, such as 0.5"),
         ([1, ...], False, "not yet: replace the dots by a number, such as 0.5"),
         ({"a": ...}, False, "not yet: replace the dots by a number, such as 0.5"),
+        ([[...]], False, "not yet: replace the dots by a number, such as 0.5"),
+        ({"x": [1, (2, {...})]}, False, "not yet: replace the dots by a number, such as 0.5"),
         (3, True, "right: it is 3"),
         (torch.tensor(3.0), True, "right: it is 3"),
         (4, False, "not quite: it is odd"),
@@ -73,6 +75,12 @@ def test_nothing_an_answer_raises_gets_out(error, capsys):
         False,
         "not quite: the answer must be a function without arguments",
     )
+
+
+def test_an_answer_that_holds_itself_is_judged_too(capsys):
+    answer = []
+    answer.append(answer)
+    assert judged(check_three, capsys, answer)[0] is False
 
 
 def test_an_answer_that_prints_or_warns_still_makes_one_line(capsys):

@@ -31,8 +31,9 @@ __all__ = ["close", "exercise"]
 def exercise(form: str, *, right: str = "right") -> Callable:
     """Turn a function `answer -> True or a hint` into a check that prints one line and never raises.
 
-    The blank `...`, alone or inside a list, tuple or dict, prints "not yet: …"; an answer on which the
-    function fails prints what form the answer must have; a right one prints `right`, a wrong one the hint.
+    The blank `...`, alone or anywhere inside lists, tuples, sets and dicts, prints "not yet: …"; an answer
+    on which the function fails prints what form the answer must have; a right one prints `right`, a wrong
+    one the hint.
 
     Args:
         form: what an answer looks like, to complete "the answer must be …".
@@ -40,6 +41,9 @@ def exercise(form: str, *, right: str = "right") -> Callable:
 
     Returns:
         The decorator; a check takes the answer and returns a bool.
+
+    Raises:
+        ValueError: if the line for a right answer does not start with "right".
 
     >>> @exercise("a list of two numbers")
     ... def check_00_2(answer):
@@ -67,9 +71,9 @@ def exercise(form: str, *, right: str = "right") -> Callable:
 
 
 def _judge(question, answer, form, right):
-    if _is_blank(answer):
-        return False, f"not yet: replace the dots by {form}"
     try:
+        if _is_blank(answer):
+            return False, f"not yet: replace the dots by {form}"
         # An answer may be a function that prints, warns or exits: none of it may reach the page.
         with (
             warnings.catch_warnings(action="ignore"),
@@ -88,13 +92,22 @@ def _judge(question, answer, form, right):
 def _is_blank(answer):
     if isinstance(answer, dict):
         answer = list(answer.values())
-    return answer is ... or isinstance(answer, list | tuple) and any(part is ... for part in answer)
+    return answer is ... or isinstance(answer, list | tuple | set) and any(map(_is_blank, answer))
 
 
 def close(answer, expected: float, rel: float = 1e-2) -> bool:
     """Whether a number, 0-dimensional array or tensor is `expected` within the relative error `rel`.
 
-    Where `expected` is 0 the error allowed is `rel` itself.
+    Args:
+        answer: whatever `float` reads, but for strings and booleans.
+        expected: the number it should be.
+        rel: the relative error allowed; where `expected` is 0, the error itself.
+
+    Returns:
+        Whether it is.
+
+    Raises:
+        TypeError: for a string, a boolean, or what is no number at all.
 
     >>> close(0.3333, 1 / 3), close(0.3, 1 / 3)
     (True, False)

@@ -23,6 +23,9 @@ class Digits(NamedTuple):
 def digits(test_fraction: float = 0.2, seed: int = 0, dtype: torch.dtype = torch.float32) -> Digits:
     """The 1,797 handwritten digits, 8×8 pixels, that come with scikit-learn: nothing is downloaded.
 
+    They are the test part of Alpaydin and Kaynak (1998), Optical Recognition of Handwritten Digits, UCI
+    Machine Learning Repository.
+
     The split is stratified: every digit has the same share in both parts. Pixels (0…16) are shifted and
     scaled so that the training pixels, taken together, have mean 0 and standard deviation 1.
 

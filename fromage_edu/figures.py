@@ -61,6 +61,9 @@ def line(role: str, theme: str = "light") -> dict:
         role: a key of `COLORS`, such as `"deep"` or `"fromage"`.
         theme: `"light"` or `"dark"`.
 
+    Returns:
+        `color` and `linestyle`.
+
     Raises:
         ValueError: for an unknown role or theme.
 

@@ -36,7 +36,8 @@ def frobenius_norm(tensor: Tensor) -> Tensor:
         tensor: real or complex floating point, any shape; an empty one has norm 0.
 
     Returns:
-        Shape (), float64 (float32 on devices without float64), differentiable; the gradient at 0 is 0.
+        Shape (), in units of the entries; float64 (float32 on devices without float64); differentiable, with
+        gradient 0 at 0; NaN or infinity if an entry is.
 
     Raises:
         TypeError: for a sparse tensor, or none at all.

@@ -5,13 +5,12 @@ Needs the built book. Chromium's processor is slowed four times and its network 
 drawing and layout it causes, on the processor as it is.
 """
 
-import os
-import shutil
 import statistics
 
 from playwright.sync_api import sync_playwright
 
 from benchmarks.results import keep
+from tools.chromium import MISSING, find_chromium
 from tools.serve import SITE, Server
 
 ROUNDS = 5
@@ -94,9 +93,11 @@ def main() -> None:
     )
     if not pages:
         raise SystemExit("there is no built book yet: make book")
-    chromium = os.environ.get("CHROME_PATH") or shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright, Server() as server:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        path = find_chromium(playwright)
+        if path is None:
+            raise SystemExit(MISSING)
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         keep("pages", [measure(browser, server.address, name) for name in pages])
         browser.close()
 

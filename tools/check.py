@@ -4,13 +4,14 @@ Each stage is a pytest run of its own; a stage that fails does not keep the next
 lines sum up.
 """
 
-import importlib.util
 import os
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as xml
 from pathlib import Path
+
+from chromium import MISSING, find_chromium
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = ROOT / "_build" / "reports"
@@ -51,11 +52,8 @@ def missing_chromium():
     """Return the line that says how to install Chromium, or None where there is one."""
     from playwright.sync_api import sync_playwright
 
-    place = importlib.util.spec_from_file_location("browser", ROOT / "tests" / "browser" / "conftest.py")
-    browser = importlib.util.module_from_spec(place)
-    place.loader.exec_module(browser)
     with sync_playwright() as playwright:
-        return None if browser.find_chromium(playwright) else browser.MISSING
+        return None if find_chromium(playwright) else MISSING
 
 
 def read_report(report, name, status):

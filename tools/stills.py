@@ -4,11 +4,12 @@ A still is one SVG that stands alone: its pictures side by side, on paper of its
 any theme, with the style that counts written into it. Two runs give the same bytes.
 """
 
-import importlib.util
 import sys
 import tempfile
 from pathlib import Path
 from xml.sax.saxutils import escape
+
+from chromium import FLAGS, MISSING, find_chromium
 
 ROOT = Path(__file__).resolve().parents[1]
 STILLS = ROOT / "book" / "_theme" / "stills"
@@ -94,14 +95,11 @@ def main():
     """Draw every explorer in Chromium and save what it shows."""
     from playwright.sync_api import sync_playwright
 
-    spec = importlib.util.spec_from_file_location("browser", ROOT / "tests" / "browser" / "conftest.py")
-    tests = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tests)
     with sync_playwright() as playwright:
-        path = tests.find_chromium(playwright)
+        path = find_chromium(playwright)
         if path is None:
-            sys.exit(f"stills: {tests.MISSING}")
-        browser = playwright.chromium.launch(executable_path=path, args=tests.FLAGS)
+            sys.exit(f"stills: {MISSING}")
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         STILLS.mkdir(parents=True, exist_ok=True)
         for name, text in draw(browser).items():
             target = STILLS / f"{name}.svg"

@@ -1,37 +1,15 @@
 """A browser for the tests: Chromium with the network blocked, every message and every request on record."""
 
-import functools
-import http.server
-import os
-import shutil
-import threading
+import contextlib
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-MISSING = (
-    "no Chromium found: install the package chromium (Debian: apt-get install chromium), "
-    "or set CHROME_PATH, or run: .venv/bin/python -m playwright install chromium"
-)
-
-
-def find_chromium(playwright):
-    """Return the path of a Chromium, or None: $CHROME_PATH, chromium, google-chrome, playwright's own."""
-    for name in (os.environ.get("CHROME_PATH"), "chromium", "google-chrome"):
-        if name and (path := shutil.which(name)):
-            return path
-    own = playwright.chromium.executable_path
-    return own if own and Path(own).exists() else None
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+from chromium import FLAGS, MISSING, find_chromium  # noqa: E402
+from serve import Server  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -90,24 +68,8 @@ def open_page(chromium):
     assert complaints == []
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        """Say nothing: the tests' output is for failures."""
-
-
 @pytest.fixture(scope="session")
 def serve():
     """Serve folders on 127.0.0.1: `serve(folder) -> url without a slash at the end`."""
-    servers = []
-
-    def serve_(folder):
-        handler = functools.partial(_Quiet, directory=str(folder))
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}"
-
-    yield serve_
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with contextlib.ExitStack() as servers:
+        yield lambda folder: servers.enter_context(Server(folder)).address

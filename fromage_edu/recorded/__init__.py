@@ -72,7 +72,7 @@ def save(
     config: dict,
     command: str,
     device: torch.device | str | None = None,
-    folder: Path | str = FOLDER,
+    folder: Path | str | None = None,
 ) -> Path:
     """Write a table and its provenance, both or neither.
 
@@ -82,7 +82,7 @@ def save(
         config: everything needed to compute it again.
         command: what to type to do so.
         device: where it was computed; None is CUDA if this process has used it, else the CPU.
-        folder: where to write; the package's own records unless told otherwise.
+        folder: where to write; None is the package's own records.
 
     Returns:
         The path of the table; the provenance lies beside it.
@@ -120,7 +120,7 @@ def save(
     if size > MAX_BYTES:
         raise ValueError(f"{name} takes {size} bytes; a record may take {MAX_BYTES}: keep fewer rows")
 
-    folder = Path(folder)
+    folder = FOLDER if folder is None else Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     # Written aside and moved: a full disk leaves the old record as it was.
     with TemporaryDirectory(dir=folder) as aside:

@@ -115,9 +115,19 @@ def bundle(app, error):
     explorers = "".join(path.read_text(encoding="utf-8") for path in EXPLORERS.glob("*.js"))
     style = style_text(pages, script + explorers, vendor_styles(app, static), static)
     (static / "book.css").write_text(style, encoding="utf-8")
-    search = out / "search.html"
-    text = search.read_text(encoding="utf-8")
-    search.write_text(re.sub(r"<script src=", "<script defer src=", text), encoding="utf-8")
+    mend_search(out)
+
+
+def mend_search(out):
+    """Let the search page load its tools after the book's script, and find names that hold a dot."""
+    page = out / "search.html"
+    text = page.read_text(encoding="utf-8")
+    page.write_text(text.replace("<script src=", "<script defer src="), encoding="utf-8")
+    tools = out / "_static" / "searchtools.js"
+    text = tools.read_text(encoding="utf-8")
+    # `#fromage_edu.trust` would be read as an id with a class.
+    mended = text.replace("querySelector(`[role=\"main\"] ${anchor}`)", "getElementById(anchor.slice(1))")
+    tools.write_text(mended, encoding="utf-8")
 
 
 def use_templates(app, config):

@@ -2,7 +2,8 @@
 
 A notebook runs alone, in an empty directory and on one core, as it does for a reader who downloaded only
 that file. What it wrote is kept under a key made of its code cells, the library's source and the versions
-of what it runs on: change any of these and the notebook is stale.
+of what it runs on: change any of these and the notebook is stale. (jupyter-cache, the usual tool, keys by the
+code cells alone and cannot give each kernel an empty directory, one core and a profile of its own.)
 """
 
 import concurrent.futures
@@ -60,6 +61,7 @@ def notebook_key(notebook, library):
 def execute(path):
     """Run the notebook at `path`; return `{"cells": [{outputs, execution_count}…], "widgets": …}`."""
     import nbclient
+    from nbclient import exceptions as trouble
 
     # The kernels inherit these: one core each, and no history or start-up files of the user.
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -83,7 +85,7 @@ def execute(path):
         )
         try:
             client.execute()
-        except (nbclient.exceptions.CellExecutionError, nbclient.exceptions.CellTimeoutError) as error:
+        except (trouble.CellExecutionError, trouble.CellTimeoutError, trouble.DeadKernelError) as error:
             raise NotebookFailed(f"{path}: {error}") from None
     cells = [
         {"outputs": cell.outputs, "execution_count": cell.execution_count}
@@ -139,8 +141,8 @@ def run(keys, *, force=False, jobs=None, say=print):
                 failures.append(str(error))
                 say(f"{head}  failed")
                 continue
-            _write(_kept(keys[path]), json.dumps(executed))
-            _write(_clock(path), f"{seconds:.1f}")
+            write(_kept(keys[path]), json.dumps(executed))
+            write(_clock(path), f"{seconds:.1f}")
             say(f"{head}  {seconds:.1f} s")
     if failures:
         raise NotebookFailed("\n\n".join(failures))
@@ -168,7 +170,7 @@ def _name(path):
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
 
 
-def _write(path, text):
+def write(path, text):
     """Write in one go, so that an interrupted run leaves no half file behind."""
     part = path.with_name(path.name + ".part")
     part.write_text(text, encoding="utf-8")

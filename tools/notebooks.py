@@ -113,7 +113,7 @@ def prepare(path, address):
     put_install_cell(notebook, address)
     fix_ids(notebook, path.stem)
     slim(notebook)
-    path.write_text(text_of(notebook), encoding="utf-8")
+    execution.write(path, text_of(notebook))
 
 
 def stderr_of(notebook):
@@ -143,7 +143,7 @@ def main(arguments=None):
     for path in paths:
         notebook = execution.fill(path, execution.load(keys[path]))
         slim(notebook)
-        path.write_text(text_of(notebook), encoding="utf-8")
+        execution.write(path, text_of(notebook))
         noisy += [f"{path.name}, cell {line}" for line in stderr_of(notebook)]
     for line in noisy:
         print(f"a cell wrote to stderr, which the tests refuse: {line}", file=sys.stderr)

@@ -162,7 +162,12 @@ def test_figures_draw_every_entrant(quick_outcomes):
     texts = {text.get_text() for text in fig.axes[0].texts}
     assert {entrant.name for entrant in QUICK.entrants} <= texts
     race = depth.race_figure(quick_outcomes[1].curves)
-    assert {ax.get_title(loc="left") for ax in race.axes} == {entrant.name for entrant in QUICK.entrants}
+    runners = ["SGD + momentum", "Adam", "Fromage", depth.TINY_EPS]
+    assert [ax.get_title(loc="left") for ax in race.axes] == runners
+    three = [row for row in quick_outcomes[1].curves if row["entrant"] != depth.TINY_EPS]
+    panels = depth.race_figure(three, order=["Fromage"]).axes
+    assert [ax.get_title(loc="left") for ax in panels] == ["Fromage", "Adam", "SGD + momentum"]
+    assert all(ax.get_subplotspec().is_first_row() for ax in panels)
     plt.close("all")
 
 

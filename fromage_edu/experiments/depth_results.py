@@ -111,42 +111,46 @@ def figure(summary):
         import matplotlib.pyplot as plt
 
         fig, ax = plt.subplots(figsize=(7, 4))
-        _guessing(ax, summary["depth"].min())
+        _guessing(ax, summary["depth"].min(), summary["depth"].max())
         entrants = list(dict.fromkeys(summary["entrant"]))
         # Bars of one depth stand side by side, or they would hide one another.
         apart = 0.008 * (summary["depth"].max() - summary["depth"].min())
         for index, entrant in enumerate(entrants):
             rows = summary[summary["entrant"] == entrant].sort_values("depth")
             depths = rows["depth"] + apart * (index - (len(entrants) - 1) / 2)
-            ax.plot(depths, rows["median"], marker="o", markersize=4, label=entrant, **_look(entrant))
+            ax.plot(depths, rows["median"], label=entrant, **_look(entrant))
             ax.vlines(depths, rows["lowest"], rows["highest"], color=_look(entrant)["color"], linewidth=1)
         ax.set(xlabel="hidden layers", ylabel="training accuracy at the end", ylim=(0, 1.02))
         figures.label_lines(ax)
     return fig
 
 
-def race_figure(curves):
+def race_figure(curves, order=("SGD + momentum", "Adam", "Fromage", TINY_EPS)):
     """Training accuracy against epoch: a panel for each entrant, a line for each seed.
 
     Args:
         curves: rows of one depth, of `Outcome.curves` or of `recorded.load("depth_race")`.
+        order: of the panels; entrants that it does not name come last.
 
     Returns:
         The matplotlib figure.
     """
     curves = table(curves)
-    entrants = list(dict.fromkeys(curves["entrant"]))
+    places = {entrant: place for place, entrant in enumerate(order)}
+    entrants = sorted(dict.fromkeys(curves["entrant"]), key=lambda entrant: places.get(entrant, len(places)))
+    columns = len(entrants) if len(entrants) < 4 else 2
+    rows = -(-len(entrants) // columns)
     with figures.style():
         import matplotlib.pyplot as plt
 
         fig, axes = plt.subplots(
-            (len(entrants) + 1) // 2, 2, sharex=True, sharey=True, squeeze=False, figsize=(7, 4.6)
+            rows, columns, sharex=True, sharey=True, squeeze=False, figsize=(7, 0.4 + 2.1 * rows)
         )
         for ax in axes.flat[len(entrants) :]:
             ax.set_visible(False)
         for ax, entrant in zip(axes.flat, entrants, strict=False):
             runs = curves[curves["entrant"] == entrant]
-            ax.axhline(0.1, linewidth=1, zorder=0, **figures.line("bound"))
+            _guessing(ax, curves["epoch"].min(), curves["epoch"].max(), named=entrant == entrants[-1])
             color = _look(entrant)["color"]
             for _, run in runs.groupby("seed", sort=False):
                 ax.plot(run["epoch"], run["accuracy"], color=color, linewidth=1)
@@ -158,11 +162,21 @@ def race_figure(curves):
 
 
 def _look(entrant: str) -> dict:
-    """Color and dash; Adam with a tiny eps is still Adam, with a dash of its own."""
+    """Color, dash and mark; Adam with a tiny eps keeps Adam's color, on a solid line with hollow marks."""
     role = {"Fromage": "fromage", "SGD": "sgd", "SGD + momentum": "sgd"}.get(entrant, "adam")
-    return figures.line(role) | ({"linestyle": "dashdot"} if entrant == TINY_EPS else {})
+    look = figures.line(role) | {"marker": "o", "markersize": 4}
+    if entrant == TINY_EPS:
+        look |= {
+            "linestyle": "solid",
+            "marker": "D",
+            "markersize": 5,
+            "markerfacecolor": figures.PAGE["light"],
+        }
+    return look
 
 
-def _guessing(ax, left: float) -> None:
-    ax.axhline(0.1, linewidth=1, zorder=0, **figures.line("bound"))
-    ax.annotate("guessing", (left, 0.1), xytext=(0, -11), textcoords="offset points", fontsize="small")
+def _guessing(ax, left: float, right: float, named: bool = True) -> None:
+    """The level of one digit in ten; it ends where the data end, so that it strikes no label through."""
+    ax.plot([left, right], [0.1, 0.1], linewidth=1, zorder=0, **figures.line("bound"))
+    if named:
+        ax.annotate("guessing", (left, 0.1), xytext=(0, -11), textcoords="offset points", fontsize="small")

@@ -11,6 +11,8 @@ import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
 
+from fromage_edu import explorers
+
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "_build" / "html"
 CONTENTS = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
@@ -69,7 +71,7 @@ def test_every_link_leads_somewhere_and_every_resource_is_the_sites_own(name):
         assert (SITE / path).is_file(), f"{name} links to {url}"
         if anchor and path.endswith(".html") and "?" not in anchor:
             known = ids.setdefault(path, set(re.findall(r'\bid="([^"]*)"', text_of(path))))
-            assert unquote(anchor) in known or anchor.startswith(("TrustRegions", "ScalarNetwork")), url
+            assert unquote(anchor) in known or anchor.startswith(tuple(explorers.__all__)), url
 
 
 @each_page

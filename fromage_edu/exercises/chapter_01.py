@@ -5,7 +5,7 @@ from fromage_edu.exercises.form import close, exercise
 __all__ = ["check_01_1", "check_01_2", "check_01_3"]
 
 
-@exercise("a number", right="right: the step is 100 times as long, and trust is its squared length")
+@exercise("a number", right="right: trust is the squared length of the step")
 def check_01_1(answer):
     """How the Euclidean trust of a gradient step grows when the loss is multiplied by 100.
 
@@ -34,7 +34,7 @@ def check_01_2(answer):
     return close(answer, exact) or "multiply 1 + r thirty times by itself: it should give 1.1"
 
 
-@exercise("three numbers (K, eta, w), or the word 'true'", right="right: the loss rises, the claim is broken")
+@exercise("three numbers (K, eta, w) or 'true'", right="right: the loss rises, the claim is broken")
 def check_01_3(answer):
     """A quadratic loss that rises under gradient descent with a learning rate below 3/K.
 

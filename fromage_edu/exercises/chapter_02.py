@@ -5,7 +5,7 @@ from fromage_edu.exercises.form import close, exercise
 __all__ = ["check_02_1", "check_02_2", "check_02_3"]
 
 
-@exercise("two numbers (relative change, D)", right="right: the function has not moved, yet D is above 14")
+@exercise("two numbers (change, D)", right="right: the function has not moved, yet D is above 14")
 def check_02_1(answer):
     """Relative change and deep relative trust when a is multiplied and b divided by 4.
 
@@ -33,7 +33,7 @@ def check_02_2(answer):
     return close(answer, change**2 / trust) or "divide (1.1^20 - 1)² by 1.01^20 - 1"
 
 
-@exercise("two numbers (u, v), or the word 'true'", right="right: opposite signs, and still more than D")
+@exercise("two numbers (u, v) or 'true'", right="right: opposite signs, and still more than D")
 def check_02_3(answer):
     """A step with u·v < 0 whose squared relative change exceeds D.
 

@@ -36,6 +36,7 @@ CLASSES = [getattr(explorers, name) for name in explorers.__all__]
             {"db": float("inf")},
             "ScalarNetwork: db must be a number from -1000 to 1000, not inf",
         ),
+        (ScalarNetwork, {"db": 10**400}, "ScalarNetwork: db must be a number from -1000 to 1000, not 1000"),
     ],
 )
 def test_a_bad_value_is_named_with_its_range(cls, values, message):
@@ -98,7 +99,7 @@ def state_of(*widgets):
 
 
 def test_page_data_holds_each_text_once_and_every_model():
-    state = state_of(TrustRegions(depth=3), TrustRegions(), ScalarNetwork(a=2))
+    state = state_of(TrustRegions(depth=3), TrustRegions(), ScalarNetwork(a=2.5))
     state["state"]["layout"] = {"model_module": "@jupyter-widgets/base", "state": {}}
     state["state"]["other"] = {"model_module": "anywidget", "state": {"_anywidget_id": "elsewhere.Widget"}}
     data = page_data(state)
@@ -108,7 +109,7 @@ def test_page_data_holds_each_text_once_and_every_model():
     assert data["models"] == {
         "m0": {"class": "TrustRegions", "traits": {"depth": 3, "step": 0.1}},
         "m1": {"class": "TrustRegions", "traits": {"depth": 30, "step": 0.1}},
-        "m2": {"class": "ScalarNetwork", "traits": {"a": 2.0, "b": 1.0, "da": 0.6, "db": 0.5}},
+        "m2": {"class": "ScalarNetwork", "traits": {"a": 2.5, "b": 1.0, "da": 1.0, "db": 0.2}},
     }
 
 
@@ -129,3 +130,8 @@ def test_a_standalone_page_stands_alone():
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
     data = re.search(r'id="explorers">(.*?)</script>', page, re.DOTALL)[1]
     assert json.loads(data)["models"]["explorer-0"]["traits"]["depth"] == 3
+
+
+def test_a_standalone_page_knows_two_themes():
+    with pytest.raises(ValueError, match='theme must be "light" or "dark", not \'"><script>\''):
+        standalone_page(TrustRegions(), theme='"><script>')

@@ -2,7 +2,6 @@
 
 import html
 import json
-import math
 import numbers
 from importlib.resources import files
 from typing import Any, ClassVar
@@ -49,7 +48,8 @@ class Quantity(traitlets.TraitType):
 
     def validate(self, obj: Any, value: Any) -> float:
         """Return the value as an int or a float, or raise a TraitError."""
-        real = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+        real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        # The range is asked first: it turns down NaN, infinities and whole numbers too large for a float.
         inside = real and self.low <= value <= self.high and abs(value) >= self.smallest
         if inside and (not self.whole or value == int(value)):
             return int(value) if self.whole else float(value)
@@ -134,11 +134,16 @@ def standalone_page(*explorers: Explorer, theme: str = "light") -> str:
         explorers: they open in their present state.
         theme: `"light"` or `"dark"`.
 
+    Raises:
+        ValueError: for another theme.
+
     >>> from fromage_edu.explorers import TrustRegions
     >>> "script" in standalone_page(TrustRegions(depth=100))
     True
 
     """
+    if theme not in ("light", "dark"):
+        raise ValueError(f'theme must be "light" or "dark", not {theme!r}')
     entries = {
         f"explorer-{number}": {"model_module": "anywidget", "state": explorer.get_state()}
         for number, explorer in enumerate(explorers)

@@ -34,24 +34,32 @@
 
   const drawn = new Map(); // name in the URL → { model, opening, clean, place, moved }
 
-  function readHash({ scroll }) {
+  const partsOf = (hash) => hash.slice(1).split(";").map((part) => part.split("?"));
+  let timer;
+  let anchor = ""; // the reader's own, which returns when every explorer is back at its opening
+
+  // An explorer that is named begins from its opening; the bare address, which Back may lead to, names all of them.
+  function readHash() {
+    clearTimeout(timer);
     let target;
-    for (const part of location.hash.slice(1).split(";")) {
-      const [name, query = ""] = part.split("?"),
-        entry = drawn.get(name),
-        patch = {};
+    const patches = new Map();
+    const parts = location.hash ? partsOf(location.hash) : [...drawn.keys()].map((name) => [name]);
+    for (const [name, query = ""] of parts) {
+      const entry = drawn.get(name);
       if (!entry) continue;
+      const patch = patches.get(entry) ?? { ...entry.opening };
+      patches.set(entry, patch);
       for (const [key, text] of new URLSearchParams(query)) {
         const value = text.trim() === "" ? NaN : Number(text);
         if (Object.hasOwn(entry.opening, key) && Number.isFinite(value)) patch[key] = entry.clean(key, value);
       }
-      entry.model.set(patch);
       target ??= entry.place;
     }
-    if (target && scroll) target.scrollIntoView({ block: "start" });
+    for (const [{ model }, patch] of patches) model.set(patch);
+    anchor = target ? "" : location.hash;
+    if (target && location.hash) target.scrollIntoView({ block: "start" });
   }
 
-  let timer;
   function writeHash() {
     clearTimeout(timer);
     timer = setTimeout(() => {
@@ -61,16 +69,9 @@
         if (keys.every((key) => model.get(key) === opening[key])) continue;
         parts.push(name + "?" + keys.map((key) => `${key}=${model.get(key)}`).join("&"));
       }
-      const mine = location.hash
-        .slice(1)
-        .split(";")
-        .some((part) => drawn.has(part.split("?")[0]) && part.includes("?"));
-      if (!parts.length && !mine) return; // the reader's own anchor stays
-      history.replaceState(
-        history.state,
-        "",
-        parts.length ? "#" + parts.join(";") : location.pathname + location.search,
-      );
+      const hash = parts.length ? "#" + parts.join(";") : anchor;
+      if (hash === location.hash) return;
+      history.replaceState(history.state, "", hash || location.pathname + location.search);
     }, 250);
   }
 
@@ -103,9 +104,9 @@
         console.error(error);
       }
     }
-    readHash({ scroll: true });
+    readHash();
     for (const { model } of drawn.values()) model.on("change", writeHash);
-    addEventListener("hashchange", () => readHash({ scroll: true }));
+    addEventListener("hashchange", readHash);
   }
 
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);

@@ -5,6 +5,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const REACH = 24; // pixels around a grip that belong to it
 const GLIDE = 260; // milliseconds that a preset takes
 const HUSH = 800; // milliseconds of rest before the sentence is announced
+const SAID = 6000; // and until it is taken back, so that a reader meets it once
 let instances = 0;
 
 function html(name, attributes = {}, ...children) {
@@ -91,6 +92,7 @@ function makePicture(view, element, read, move, schedule) {
     return grip;
   });
   svg.setAttribute("role", "img");
+  ink.setAttribute("aria-hidden", "true"); // its description says it
   svg.append(ink, ...grips);
   element.append(svg);
 
@@ -256,6 +258,11 @@ export function instrument(spec) {
       );
     }
 
+    function say() {
+      spoken.textContent = sentence.textContent;
+      speaking = setTimeout(() => spoken.replaceChildren(), SAID);
+    }
+
     function update(now) {
       frame = 0;
       const state = read();
@@ -265,7 +272,7 @@ export function instrument(spec) {
       sliders.forEach((slider, i) => slider.show(state[keys[i]]));
       for (const view of views) view.show(shown, state);
       clearTimeout(speaking);
-      if (touched) speaking = setTimeout(() => (spoken.textContent = sentence.textContent), HUSH);
+      if (touched) speaking = setTimeout(say, HUSH);
     }
 
     const changed = () => {

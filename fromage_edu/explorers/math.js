@@ -69,11 +69,31 @@ export function number(x, digits = 3) {
   return sign + grouped(size.toFixed(Math.max(0, digits - 1 - exponent)));
 }
 
-// The same without trailing zeros, for what the reader sets: 0.1, 30, −0.25.
+// The same without trailing zeros, for what the reader sets and for parts of a formula: 0.1, 30, −0.25, 1 × 10⁻⁹.
 export function plain(x, digits = 4) {
+  const [, power] = Math.abs(x).toExponential(digits - 1).split("e");
+  if (x && (power < -4 || power > 5)) {
+    const mantissa = plain(Number(x.toExponential(digits - 1).split("e")[0]), digits);
+    return `${mantissa}${SPACE}×${SPACE}10${superscript(+power)}`;
+  }
   const text = number(x, digits);
-  return /[×–]/.test(text) || !text.includes(".") ? text : text.replace(/\.?0+$/, "");
+  return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
 }
 
 export const percent = (x, digits = 3) => number(100 * x, digits) + SPACE + "%";
-export const plainPercent = (x) => plain(100 * x) + SPACE + "%";
+export const plainPercent = (x, digits = 4) => plain(100 * x, digits) + SPACE + "%";
+
+// Inside a formula a power of ten or a negative number stands in brackets where it is raised or added.
+export const raised = (text, power = "²") => (/[−×]/.test(text) ? `(${text})` : text) + power;
+export const added = (text) => (text.startsWith("−") ? `(${text})` : text);
+
+// Parts of a sum, with as many digits as its value needs where they cancel; sign is ≈ where a part is rounded.
+export function summands(parts, sum, most = 7) {
+  const last = sum === 0 ? -12 : Math.floor(Math.log10(Math.abs(sum))) - 3;
+  const digits = parts.map((x) =>
+    x ? Math.min(most, Math.max(2, Math.floor(Math.log10(Math.abs(x))) - last + 1)) : 2,
+  );
+  return { texts: parts.map((x, i) => plain(x, digits[i])), sign: signOf(parts, digits) };
+}
+const rounds = (x, digits) => Math.abs(Number(x.toPrecision(digits)) - x) > 1e-9 * Math.abs(x);
+export const signOf = (parts, digits) => (parts.some((x, i) => rounds(x, digits[i])) ? "≈" : "=");

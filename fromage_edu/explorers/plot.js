@@ -49,6 +49,39 @@ export const path = (points, kind) => tag("path", { d: outline(points), class: k
 // anchor: start, middle or end; a halo of the paper keeps a label legible on lines.
 export const label = (x, y, text, kind = "", anchor = "start") =>
   tag("text", { x, y, class: `fx-label ${kind}`, "text-anchor": anchor }, text);
+const overlap = (one, other) =>
+  Math.max(0, Math.min(one.right, other.right) - Math.max(one.left, other.left)) *
+  Math.max(0, Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top));
+export const around = (x, y, reach) => ({ left: x - reach, right: x + reach, top: y - reach, bottom: y + reach });
+
+// Labels { text, kind, spots: [[x, y, anchor], …], turned } that stay inside the picture and clear of each other and
+// of the obstacles: each takes the first of its spots that is free, or else the freest. Widths are estimated.
+export function place(labels, { width, height }, obstacles = []) {
+  const taken = [...obstacles];
+  return labels
+    .map(({ text, kind, spots, turned }) => {
+      const long = 8 * text.length;
+      const [across, up] = turned ? [16, long] : [long, 16];
+      const choices = spots.map(([x, y, anchor]) => {
+        const start = x - { start: 0, middle: across / 2, end: across }[anchor];
+        const left = clamp(start, 2, Math.max(2, width - 2 - across));
+        const bottom = clamp(turned ? y + up / 2 : y + 4, up + 1, height - 1);
+        return { left, right: left + across, top: bottom - up, bottom, anchor, start };
+      });
+      const costs = choices.map((one) => taken.reduce((sum, other) => sum + overlap(one, other), 0));
+      const { left, right, top, bottom, anchor, start } = choices[costs.indexOf(Math.min(...costs))];
+      taken.push({ left, right, top, bottom });
+      if (turned) {
+        const [x, y] = [px(right - 4), px((top + bottom) / 2)];
+        return label(0, 0, text, `${kind}" transform="translate(${x} ${y}) rotate(-90)`, "middle");
+      }
+      // At an edge the label is held by the side that touches it: its width is only estimated.
+      const side = left > start ? "start" : left < start ? "end" : anchor;
+      return label({ start: left, middle: (left + right) / 2, end: right }[side], bottom - 4, text, kind, side);
+    })
+    .join("");
+}
+
 // What leaves the box is cut off, with no id to keep unique.
 export const clipped = ({ left, top, right, bottom }, ...children) =>
   tag(
@@ -67,18 +100,27 @@ export const clipped = ({ left, top, right, bottom }, ...children) =>
 // The curve y = f(x) over pixels of the x scale.
 export const curve = (f, xs, X, Y) => xs.map((x) => [X(x), Y(f(x))]);
 
-// An axis with its ticks, { value: text }, and its title; at the ends a tick's text stays inside.
+// An axis with its ticks, { value: text }, and its title; at the ends a tick's text stays inside, and a title that
+// would be cut off is left out: the slider below has the same name.
 export function axisX(X, y, ticks, title) {
   const [left, right] = X.range;
   const anchor = (x) => (x > right - 12 ? "end" : x < left + 12 ? "start" : "middle");
-  const tick = (x, text) =>
-    line(x, y, x, y + 4, "fx-axis") + tag("text", { x, y: y + 17, "text-anchor": anchor(x) }, text);
+  let free = -Infinity; // where it is narrow, a tick too near the last has no text
+  const tick = (x, text) => {
+    const long = 7.2 * text.length;
+    const start = x - { start: 0, middle: long / 2, end: long }[anchor(x)];
+    const room = start >= free;
+    if (room) free = start + long + 4;
+    const shown = room ? tag("text", { x, y: y + 17, "text-anchor": anchor(x) }, text) : "";
+    return line(x, y, x, y + 4, "fx-axis") + shown;
+  };
   return (
     line(left, y, right, y, "fx-axis") +
     Object.entries(ticks)
+      .sort(([one], [other]) => one - other)
       .map(([at, text]) => tick(X(+at), text))
       .join("") +
-    tag("text", { x: right, y: y + 33, "text-anchor": "end" }, title)
+    (6 * title.length < right ? tag("text", { x: right, y: y + 33, "text-anchor": "end" }, title) : "")
   );
 }
 

@@ -1,17 +1,27 @@
 // The scalar network f(x) = a·b·x (F11): how far a·b moves when a and b do, and how much of it the bound allows.
 
-const terms = ({ a, b, da, db }) => scalarTerms(a, b, da, db);
+// Where the changes cancel but for rounding, they cancel.
+function terms({ a, b, da, db }) {
+  const here = scalarTerms(a, b, da, db);
+  const most = Math.max(Math.abs(here.u), Math.abs(here.v), Math.abs(here.corner));
+  return Math.abs(here.change) > 1e-13 * most ? here : { ...here, change: 0, measured: 0 };
+}
 const share = ({ measured, bound }) => (bound > 0 ? measured / bound : 0);
 const slackOf = ({ crosses }) => crosses.reduce((sum, one) => sum + one.slack, 0);
 const signed = (x) => (x > 0 ? "+" : "") + plain(x);
-// Inside a formula a negative number stands in brackets.
-const inner = (x) => (x < 0 ? `(${plain(x, 3)})` : plain(x, 3));
+const signed3 = (x) => (x > 0 ? "+" : "") + plain(x, 3);
 
 // ---- two weights as the sides of a rectangle, drawn by size whatever their sign
 
 // From the drawn size of a side back to the weight or its change, with the weight's own sign.
-const changeOf = (size, old) => round((size - Math.abs(old)) * Math.sign(old), 2);
-const weightOf = (size, old) => round(Math.max(size, 0.1), 2) * Math.sign(old);
+// A hand that grabs again and again does not go beyond what can be read, unless the state is there already.
+const MOST = 4;
+const changeOf = (size, old, now) => {
+  const most = Math.max(1.5 * MOST, Math.abs(now));
+  return clamp(round((size - Math.abs(old)) * Math.sign(old), 2), -most, most);
+};
+const weightOf = (size, old) =>
+  round(clamp(size, 0.1, Math.max(MOST, Math.abs(old))), 2) * Math.sign(old);
 
 function sizes(state) {
   const { u, v, corner } = terms(state);
@@ -28,36 +38,57 @@ function parts(state, { X, Y }) {
     const room = Math.abs(X(x1) - X(x0)) >= 9 * text.length + 8 && Math.abs(Y(y1) - Y(y0)) >= 20;
     return room ? label(X((x0 + x1) / 2), Y((y0 + y1) / 2) + 5, text, kind, "middle") : "";
   };
-  const both = u < 0 && v < 0; // then the strips lie over each other
+  const both = (u < 0 && v < 0) || R <= 0 || T <= 0; // then the parts lie over each other
   return (
     rect(X(0), Y(0), X(A), Y(B), "fx-base") +
     rect(X(A), Y(0), X(R), Y(B), strip("euclidean", u)) +
     rect(X(0), Y(B), X(A), Y(T), strip("euclidean", v)) +
     rect(X(A), Y(B), X(R), Y(T), strip("deep", corner)) +
     rect(X(0), Y(0), X(R), Y(T), "fx-line truth") +
-    name(0, kept(A, R), 0, kept(B, T), "a·b") +
+    (R > 0 && T > 0 ? name(0, kept(A, R), 0, kept(B, T), "a·b") : "") +
     (both ? "" : name(A, R, 0, kept(B, T), "u", "euclidean") + name(0, kept(A, R), B, T, "v", "euclidean")) +
-    name(A, R, B, T, "uv", "deep")
+    (R > 0 && T > 0 ? name(A, R, B, T, "uv", "deep") : "")
   );
 }
 
-// The lengths, written outside.
-function lengths(state, { box, X, Y }) {
+// The lengths, written outside, and clear of the grips.
+function lengths(state, { box, X, Y, size }, spots) {
   const { A, B, R, T } = sizes(state);
   const below = Y(Math.min(0, T)) + 18;
-  const beside = X(Math.min(0, R)) - 8;
+  const above = Y(Math.max(B, T)) - 12;
+  const right = X(Math.max(0, A, R)) + 8;
   const level = clamp(Y((B + T) / 2) + 5, box.top + 8, box.bottom);
-  const grown = X(R) - X(A) >= 76;
-  const atDa = grown ? [X((A + R) / 2), "middle"] : [X(Math.max(A, R)) + 4, "start"];
-  const turned = {
-    "text-anchor": "middle",
-    transform: `translate(${px(beside)} ${px(Y(B / 2))}) rotate(-90)`,
-  };
-  return (
-    label(X(A / 2), below, `a = ${plain(state.a)}`, "", "middle") +
-    label(atDa[0], below, `Δa = ${signed(state.da)}`, "euclidean", atDa[1]) +
-    tag("text", { class: "fx-label", ...turned }, `b = ${plain(state.b)}`) +
-    label(X(Math.max(0, A, R)) + 8, level, `Δb = ${signed(state.db)}`, "euclidean")
+  const labels = [
+    { text: `a = ${plain(state.a, 3)}`, kind: "", spots: [[X(A / 2), below, "middle"], [X(0), below, "start"]] },
+    {
+      ...{ text: `b = ${plain(state.b, 3)}`, kind: "", turned: true },
+      spots: [0, -24, -48].map((up) => [X(Math.min(0, R)) - 12, Y(B / 2) + up, "middle"]),
+    },
+    {
+      ...{ text: `Δa = ${signed3(state.da)}`, kind: "euclidean" },
+      spots: [
+        ...(X(R) - X(A) >= 76 ? [[X((A + R) / 2), below, "middle"]] : []),
+        [X(Math.max(A, R)) + 4, below, "start"],
+        [X((A + R) / 2), above, "middle"],
+        [right, box.bottom - 8, "start"],
+        [right, box.top + 8, "start"],
+      ],
+    },
+    {
+      ...{ text: `Δb = ${signed3(state.db)}`, kind: "euclidean" },
+      spots: [
+        [right, level, "start"],
+        [right, level + 24, "start"],
+        [right, level - 24, "start"],
+        [size.width, box.top, "end"],
+        [size.width, box.bottom, "end"],
+      ],
+    },
+  ];
+  return place(
+    labels,
+    size,
+    spots.map(([x, y]) => around(x, y, 7)),
   );
 }
 
@@ -65,8 +96,9 @@ const area = {
   tab: "Areas",
   title(state) {
     const { u, v, corner, change } = terms(state);
-    const sum = [u, v, corner].map((x) => plain(100 * x, 3)).join(" + ");
-    return `The area a·b changes by ${sum.replaceAll("+ −", "− ")} = ${percent(change)}`;
+    const { texts, sign } = summands([100 * u, 100 * v, 100 * corner], 100 * change);
+    const equal = sign === "=" ? signOf([100 * change], [3]) : sign;
+    return `The area a·b changes by ${texts.join(" + ").replaceAll("+ −", "− ")} ${equal} ${plainPercent(change, 3)}`;
   },
   frame(state, { width, height }) {
     const { A, B, R, T } = sizes(state);
@@ -80,25 +112,25 @@ const area = {
     const scale = Math.min(wide / (x1 - x0), high / (y1 - y0)); // one for both sides: areas are true
     const ground = box.bottom - (high - scale * (y1 - y0)) / 2;
     const X = linear([x0, x0 + 1], [box.left, box.left + scale]);
-    return { box, X, Y: linear([y0, y0 + 1], [ground, ground - scale]) };
+    return { box, X, Y: linear([y0, y0 + 1], [ground, ground - scale]), size: { width, height } };
   },
   draw(state, frame) {
     const { A, B, R, T } = sizes(state);
-    const spots = [
+    const grips = [
       [R, T],
       [R, B / 2],
       [A / 2, T],
       [A, B],
-    ];
-    return {
-      ink: parts(state, frame) + lengths(state, frame),
-      grips: spots.map(([x, y]) => [frame.X(x), frame.Y(y)]),
-    };
+    ].map(([x, y]) => [frame.X(x), frame.Y(y)]);
+    return { ink: parts(state, frame) + lengths(state, frame, grips), grips };
   },
   grips: [
-    ([x, y], { X, Y }, { a, b }) => ({ da: changeOf(X.invert(x), a), db: changeOf(Y.invert(y), b) }),
-    ([x], { X }, { a }) => ({ da: changeOf(X.invert(x), a) }),
-    ([, y], { Y }, { b }) => ({ db: changeOf(Y.invert(y), b) }),
+    ([x, y], { X, Y }, { a, b, da, db }) => ({
+      da: changeOf(X.invert(x), a, da),
+      db: changeOf(Y.invert(y), b, db),
+    }),
+    ([x], { X }, { a, da }) => ({ da: changeOf(X.invert(x), a, da) }),
+    ([, y], { Y }, { b, db }) => ({ db: changeOf(Y.invert(y), b, db) }),
     ([x, y], { X, Y }, { a, b }) => ({ a: weightOf(X.invert(x), a), b: weightOf(Y.invert(y), b) }),
   ],
   describe(state) {
@@ -138,7 +170,7 @@ const map = {
   tab: "Map",
   title(state) {
     const { bound, measured } = terms(state);
-    return `Measured share of the bound${bound > 0 ? `, here ${number(measured / bound)}` : ""}`;
+    return `Measured share of the bound${bound > 0 ? `, here ${plain(measured / bound, 3)}` : ""}`;
   },
   jump: true,
   frame(_, { width, height }) {
@@ -146,10 +178,20 @@ const map = {
     const left = 34 + (width - 46 - side) / 2;
     const box = { left, right: left + side, top: 24, bottom: 24 + side };
     const X = linear([-EDGE, EDGE], [box.left, box.right]);
-    return { box, X, Y: linear([-EDGE, EDGE], [box.bottom, box.top]) };
+    return { box, X, Y: linear([-EDGE, EDGE], [box.bottom, box.top]), size: { width, height } };
   },
-  draw(state, { box, X, Y }) {
+  draw(state, { box, X, Y, size }) {
     const { u, v } = terms(state);
+    const grip = [clamp(X(u), box.left, box.right), clamp(Y(v), box.top, box.bottom)];
+    const met = [-16, 24].map((dy) => [X(1), Y(1) + dy, "middle"]).reverse();
+    const cancels = [
+      [X(-0.46), Y(0.7), "end"],
+      [X(-0.5), Y(1.1), "end"],
+    ];
+    const names = [
+      { text: "met: 1", kind: "", spots: met },
+      { text: "cancels: 0", kind: "", spots: cancels },
+    ];
     const ticks = { "-1": "−1", 0: "0", 1: "1" };
     const cancel = curve((x) => 1 / (1 + x) - 1, spread(-0.6, EDGE, 60), X, Y);
     return {
@@ -158,23 +200,22 @@ const map = {
         axisX(X, box.bottom, ticks, "u = Δa/a") +
         axisY(Y, box.left, ticks, "v = Δb/b") +
         LEVELS.map(([, text, x]) => label(X(x), Y(1.32) + 4, text, "bound", "middle")).join("") +
-        label(X(-0.46), Y(0.7), "cancels: 0", "", "end") +
         tag("path", { d: `M${px(X(1))} ${px(Y(1) - 7)}l7 7l-7 7l-7 -7z`, class: "fx-mark" }) +
-        label(X(1), Y(1) + 22, "met: 1", "", "middle"),
-      grips: [[clamp(X(u), box.left, box.right), clamp(Y(v), box.top, box.bottom)]],
+        place(names, size, [around(...grip, 9)]),
+      grips: [grip],
     };
   },
   grips: [
     ([x, y], { X, Y }, { a, b }) => {
       const [u, v] = [X.invert(x), Y.invert(y)].map((change) => clamp(round(change, 2), -EDGE, EDGE));
-      return { da: round(u * a, 4), db: round(v * b, 4) };
+      return { da: Number((u * a).toPrecision(3)), db: Number((v * b).toPrecision(3)) };
     },
   ],
   describe(state) {
     const here = terms(state);
     return (
       `Map over the relative changes u and v. At u = ${plain(here.u)}, v = ${plain(here.v)} the measured change uses ` +
-      `${percent(share(here))} of the bound. Of all changes, only u = v = 1 meets it; on the curve (1 + u)(1 + v) = 1 ` +
+      `${percent(share(here))} of the bound. Apart from not moving at all, only u = v = 1 meets it; on the curve (1 + u)(1 + v) = 1 ` +
       "nothing of it is used."
     );
   },
@@ -184,8 +225,8 @@ const map = {
 
 const NAMES = [
   ["2·u·v", "u² + v²", "(u − v)²"],
-  ["2·u·uv", "u² + u²v²", "(u − uv)²"],
-  ["2·v·uv", "v² + u²v²", "(v − uv)²"],
+  ["2·u·uv", "u² + u²v²", "u²(1 − v)²"],
+  ["2·v·uv", "v² + u²v²", "v²(1 − u)²"],
 ];
 const cells = (...texts) => `<div class="fx-term">${texts.join("")}</div>`;
 const cell = (text, value, after = "", kind = "") =>
@@ -231,16 +272,17 @@ function conclusion(state) {
   const moved = `The weights move by ${plainPercent(u)} and ${plainPercent(v)}`;
   const [size, most] = [Math.abs(change), Math.max(Math.abs(u), Math.abs(v))];
   if (most === 0) return "Nothing moves: both sides are 0.";
-  if (slackOf(here) <= 1e-12 * bound) {
-    const equal = `${number(measured)} = ${number(bound)}`;
-    return `Both weights double, the product moves by ${percent(change)}, and ${equal}: of all changes, only this one meets the bound.`;
+  if (Math.max(Math.abs(u - 1), Math.abs(v - 1)) < 1e-9) {
+    const equal = `${plain(measured)} = ${plain(bound)}`;
+    return `Both weights double, the product moves by ${plainPercent(change, 3)}, and ${equal}: apart from not moving at all, only this change meets the bound.`;
   }
   if (size < 0.005 && size < 0.015 * most) {
     const product = size < 1e-9 * most ? "does not move" : "hardly moves";
     return `${moved}, yet the product ${product}: the changes cancel. The bound, ${number(bound)}, adds squares and cannot see it.`;
   }
-  const squared = `squared this is ${number(measured)}, ${percent(share(here))} of the bound ${number(bound)}`;
-  return `${moved}, the product by ${percent(change)}; ${squared}.`;
+  const part = share(here);
+  const used = (part > 0.9995 ? "just below " : "") + plainPercent(part, 3);
+  return `${moved}, the product by ${plainPercent(change, 3)}; squared this is ${number(measured)}, ${used} of the bound ${number(bound)}.`;
 }
 
 const WEIGHT = {
@@ -275,16 +317,18 @@ export default instrument({
   ],
   rows(state) {
     const here = terms(state);
-    const factors = [here.u, here.v].map((x) => plain(1 + x * x)).join(" × ");
-    const sum = `${plain(here.u, 3)} + ${inner(here.v)} + ${inner(here.corner)}`;
+    const { texts, sign } = summands([here.u, here.v, here.corner], here.change);
+    const sum = texts.map((text, i) => (i ? added(text) : text)).join(" + ");
+    const factors = [here.u, here.v].map((x) => `(1 + ${raised(plain(x))})`).join("");
+    const same = signOf([here.u, here.v], [4, 4]);
     return [
       {
         ...{ kind: "truth", name: "measured", value: number(here.measured) },
-        formula: [`[${u} + ${v} + <var>uv</var>]²`, `= [${sum}]²`],
+        formula: [`[${u} + ${v} + <var>uv</var>]²`, `${sign} [${sum}]²`],
       },
       {
         ...{ kind: "bound", name: "bound", value: number(here.bound) },
-        formula: [`3[(1 + ${u}²)(1 + ${v}²) − 1]`, `= 3[${factors} − 1]`],
+        formula: [`3[(1 + ${u}²)(1 + ${v}²) − 1]`, `${same} 3[${factors} − 1]`],
       },
     ];
   },

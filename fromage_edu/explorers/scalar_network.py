@@ -13,15 +13,15 @@ class ScalarNetwork(Explorer):
         da, db: their changes Δa and Δb.
 
     >>> ScalarNetwork(a=2, b=-1, da=0.5)
-    ScalarNetwork(a=2.0, b=-1.0, da=0.5, db=0.5)
+    ScalarNetwork(a=2.0, b=-1.0, da=0.5, db=0.2)
 
     Source: Fromage paper, Section 3 and Appendix (F11).
     """
 
-    a = Quantity(1.5, -1000, 1000, smallest=0.001)
+    a = Quantity(2.0, -1000, 1000, smallest=0.001)
     b = Quantity(1.0, -1000, 1000, smallest=0.001)
-    da = Quantity(0.6, -1000, 1000)
-    db = Quantity(0.5, -1000, 1000)
+    da = Quantity(1.0, -1000, 1000)
+    db = Quantity(0.2, -1000, 1000)
 
     still_alt = (
         "Left: a rectangle with sides a and b, grown by a strip of width Δa, a strip of height Δb and the "

@@ -14,10 +14,13 @@ const tidy = (step) => clamp(Number(step.toPrecision(step < 0.1 ? 2 : 3)), 0, 1)
 
 // ---- the loss along a step
 
-const FROM = -0.4; // the picture's steps run from here to 1
-const WINDOW = 1.7; // and its losses this far above and below the value at X
-const SLOPE = -0.55; // of the loss at X
-const tangent = (x) => SLOPE * x;
+// The picture ends where Euclidean trust reads 9, and a small step is seen at any depth: only the depth moves it.
+const reachOf = (depth) => Math.min(1, 3 * euclideanRadius(depth));
+const BACK = -0.4; // so much of it lies behind X
+// How far above and below the value at X losses are shown: until the two regions have parted.
+const windowOf = (depth) => clamp(1.7 * deepTrust(depth, reachOf(depth)), 1.7, 4);
+// The loss at X falls by the same part of the picture.
+const tangentOf = (depth) => (x) => (-0.32 * windowOf(depth) * x) / reachOf(depth);
 
 // Examples of losses with this value and slope at X, inside the deep region: tangent + wave·trust, |wave| ≤ 1.
 const WAVES = [
@@ -27,85 +30,90 @@ const WAVES = [
   (t) => -0.3 * Math.cos(2.6 * t),
 ];
 
-// Steps to the right and to the left of X, dense where the neck is.
-function sides(depth) {
-  const reach = Math.min(1, 3 * euclideanRadius(depth));
-  const right = [...spread(0, reach, 60), ...spread(reach, 1, 12).slice(1)];
-  const left = [...right.map((x) => -x).filter((x) => x > FROM), FROM];
+// Steps to the right and to the left of X.
+function sides(reach) {
+  const right = spread(0, reach, 72);
+  const left = spread(0, BACK * reach, 30);
   return { right, left, all: [...left.slice(1).reverse(), ...right] };
 }
 
-// How much the loss may differ from the tangent at the chosen step, as a bar with caps.
+// How much the loss may differ from the tangent at the chosen step, as a bar with caps; an arrow where it goes on.
 function bar(x, middle, trust, kind, { box, Y }) {
-  const [high, low] = [Y(middle + trust), Y(middle - trust)];
-  const seen = (y) => clamp(y, box.top, box.bottom);
-  const cap = (y) => (y === seen(y) ? line(x - 4, y, x + 4, y, `fx-line fx-cap ${kind}`) : "");
-  return line(x, seen(high), x, seen(low), `fx-line ${kind}`) + cap(high) + cap(low);
+  const end = (y, inward) => {
+    const seen = clamp(y, box.top, box.bottom);
+    const tip = [-4, 4].map((side) => [x + side, seen + 7 * inward]);
+    const arrow = path([tip[0], [x, seen], tip[1]], `fx-line fx-cap ${kind}`);
+    return [seen, y === seen ? line(x - 4, y, x + 4, y, `fx-line fx-cap ${kind}`) : arrow];
+  };
+  const [[high, top], [low, bottom]] = [end(Y(middle + trust), 1), end(Y(middle - trust), -1)];
+  return line(x, high, x, low, `fx-line ${kind}`) + top + bottom;
 }
 
-// The names of the regions stand where their upper edges leave the picture.
-function edgeNames(deep, flat, xs, { box, X, Y }) {
-  const leaves = (trust) => xs.find((x) => x > 0 && tangent(x) + trust(x) > WINDOW);
-  const [xd, xe] = [leaves(deep), leaves(flat) ?? 1];
-  if (xd === undefined) {
-    const end = (trust, dy, ...text) => label(box.right - 4, Y(tangent(1) + trust(1)) + dy, ...text, "end");
-    return end(deep, -8, "deep", "deep") + end(flat, 20, "Euclidean", "euclidean");
-  }
-  const beside = Math.min(X(xe) + 6, box.right - 78);
-  return (
-    label(X(xd) - 6, box.top + 12, "deep", "deep", "end") +
-    label(beside, box.top + 30, "Euclidean", "euclidean")
-  );
+// Each region has its name inside.
+function names(depth, { box, X, Y, reach, most }) {
+  const tangent = tangentOf(depth);
+  const xs = spread(0, reach, 200);
+  const leaves = (trust, level) => xs.find((x) => tangent(x) + trust(depth, x) > level);
+  const [xd, xe] = [leaves(deepTrust, 0.9 * most), leaves(euclideanTrust, 0.9 * most) ?? reach];
+  const flat = label(box.right - 4, Y(tangent(reach) + 0.15 * most), "Euclidean", "euclidean", "end");
+  if (xd === undefined) return flat; // one layer: the two are the same
+  return flat + label(X((xd + xe) / 2), box.top + 18, "deep", "deep", "middle");
 }
+
+const ticksOf = (reach) => {
+  const by = [0.01, 0.02, 0.05, 0.1, 0.25].find((size) => reach / size < 4.8) ?? 0.25;
+  return Object.fromEntries(steps(0, Math.floor(reach / by) * by, by).map((x) => [x, x ? plainPercent(x) : "0"]));
+};
 
 const region = {
   tab: "Loss along the step",
-  title: () => "The losses still possible along a step: the tangent line at X, plus or minus the trust",
+  title: () => "The losses still possible along a step are shaded: the tangent line at X, ± the trust. White: ruled out",
   jump: true,
-  frame(_, { width, height }) {
-    const box = { left: 4, right: width - 4, top: 8, bottom: height - 36 };
-    const X = linear([FROM, 1], [box.left, box.right]);
-    return { box, X, Y: linear([-WINDOW, WINDOW], [box.bottom, box.top]) };
+  frame({ depth }, { width, height }) {
+    const box = { left: 4, right: width - 11, top: 8, bottom: height - 36 };
+    const [reach, most] = [reachOf(depth), windowOf(depth)];
+    const X = linear([BACK * reach, reach], [box.left, box.right]);
+    return { box, X, Y: linear([-most, most], [box.bottom, box.top]), reach, most };
   },
   draw({ depth, step }, frame) {
-    const { box, X, Y } = frame;
-    const { left, right, all } = sides(depth);
+    const { box, X, Y, reach, most } = frame;
+    const { left, right, all } = sides(reach);
+    const tangent = tangentOf(depth);
     const deep = (x) => deepTrust(depth, x);
     const flat = (x) => euclideanTrust(depth, x);
-    const edge = (trust, side) => curve((x) => clamp(tangent(x) + side * trust(x), -9, 9), all, X, Y);
+    const edge = (trust, side) =>
+      curve((x) => clamp(tangent(x) + side * trust(x), -3 * most, 3 * most), all, X, Y);
     const edges = [deep, flat].map((trust) => [edge(trust, 1), edge(trust, -1)]);
     const [deepArea, flatArea] = edges.map(
       ([high, low]) => outline([...high, ...low.slice().reverse()]) + "Z",
     );
     const example = (wave) => (side) => {
       const f = (x) => tangent(x) + wave(x / euclideanRadius(depth)) * deep(x);
-      const out = side.findIndex((x) => Math.abs(f(x)) > 1.2 * WINDOW);
+      const out = side.findIndex((x) => Math.abs(f(x)) > 1.2 * most);
       return path(curve(f, out < 0 ? side : side.slice(0, out), X, Y), "fx-example");
     };
-    const [x, y] = [X(step), Y(tangent(step))];
+    const seen = Math.min(step, reach);
+    const [x, y] = [X(seen), Y(tangent(seen))];
+    const beyond = label(box.right - 4, y + 26, `step ${plainPercent(step)} →`, "", "end");
     return {
       ink:
         clipped(
-          box,
+          { ...box, right: box.right + 11 },
           tag("path", { d: flatArea, class: "fx-area euclidean" }),
           // Even-odd: what deep relative trust allows and Euclidean trust does not.
           tag("path", { d: deepArea + flatArea, class: "fx-area deep" }),
           ...WAVES.flatMap((wave) => [right, left].map(example(wave))),
           ...edges[0].map((points) => path(points, "fx-line deep")),
           ...edges[1].map((points) => path(points, "fx-line euclidean")),
-          line(X(FROM), Y(tangent(FROM)), X(1), Y(tangent(1)), "fx-line truth"),
-          bar(x + 6, tangent(step), deep(step), "deep", frame),
-          bar(x - 6, tangent(step), flat(step), "euclidean", frame),
-          edgeNames(deep, flat, all, frame),
+          path([BACK * reach, reach].map((at) => [X(at), Y(tangent(at))]), "fx-line truth"),
+          step > reach ? "" : bar(x + 6, tangent(step), deep(step), "deep", frame),
+          step > reach ? "" : bar(x - 6, tangent(step), flat(step), "euclidean", frame),
+          names(depth, frame),
         ) +
-        axisX(
-          X,
-          box.bottom,
-          { 0: "0", 0.25: "25 %", 0.5: "50 %", 0.75: "75 %" },
-          "relative step r in every layer",
-        ) +
+        axisX(X, box.bottom, ticksOf(reach), "relative step r in every layer") +
         tag("path", { d: `M${px(X(0) - 5)} ${px(Y(0) - 5)}l10 10m0 -10l-10 10`, class: "fx-cross" }) +
-        label(X(0) - 8, Y(0) + 20, "X", "", "end"),
+        label(X(0) - 8, Y(0) + 20, "X", "", "end") +
+        (step > reach ? beyond : ""),
       grips: [[x, y]],
     };
   },
@@ -125,8 +133,8 @@ const POWERS = { 1e-6: "10⁻⁶", 1e-4: "10⁻⁴", 0.01: "10⁻²", 1: "1", 10
 const curves = {
   tab: "Trust against step",
   title: ({ depth }) =>
-    `Trust against step size: Euclidean trust reaches 1 at ${percent(euclideanRadius(depth))}, ` +
-    `deep relative trust at ${percent(deepRadius(depth))}`,
+    `Euclidean trust reaches 1 at ${percent(euclideanRadius(depth))}, deep at ` +
+    `${percent(deepRadius(depth))}; (together)²: the squared change if all layers grow`,
   jump: true,
   frame(_, { width, height }) {
     const box = { left: 38, right: width - 18, top: 18, bottom: height - 36 };
@@ -201,14 +209,11 @@ function conclusion({ depth, step }) {
   if (depth === 1)
     return `With one layer the two models of trust are the same: for a step of ${size} both read r² = ${number(D)}.`;
   const power = superscript(depth);
-  const ratio = S > 0 ? D / S : 1; // both vanish together
-  let euclid = `Euclidean trust reads only ${number(S)}, a factor of ${number(ratio, 2)} below`;
-  if (ratio < 2) euclid = `Euclidean trust reads ${number(S)}, deep is ${percent(ratio - 1, 2)} more`;
-  if (ratio < 1.01) euclid = "Euclidean trust agrees within 1 %";
   return (
-    `At depth ${plain(depth)} a ${size} step in every layer can move a linear chain by ` +
-    `${percent(chainChange(depth, step))} (${factor(step)}${power}\u00a0−\u00a01); deep relative trust reads ` +
-    `${number(D)}, and its constant 2${power}\u00a0−\u00a01 carries the rest. ${euclid}.`
+    `If ${depth === 2 ? "both" : `all ${plain(depth)}`} layers grow by ${size}, the output of a linear chain grows by ` +
+    `${percent(chainChange(depth, step))} (${factor(step)}${power}\u00a0−\u00a01). Deep relative trust reads ` +
+    `${number(D)} and Euclidean trust ${number(S)}; a bound on the squared change needs a constant of up to ` +
+    `2${power}\u00a0−\u00a01 on top.`
   );
 }
 
@@ -232,22 +237,22 @@ export default instrument({
   },
   groups: [{ keys: ["depth", "step"] }],
   presets: [
-    { text: "one layer: they agree", set: () => ({ depth: 1, step: 0.5 }) },
+    { text: "1 layer, 50 %", set: () => ({ depth: 1, step: 0.5 }) },
     { text: "30 layers, 10 %", set: () => ({ depth: 30, step: 0.1 }) },
-    { text: "30 layers, 1 %", set: () => ({ depth: 30, step: 0.01 }) },
-    { text: "100 layers: the cliff", set: () => ({ depth: 100, step: 0.3 }) },
+    { text: "100 layers, 10 %", set: () => ({ depth: 100, step: 0.1 }) },
+    { text: "100 layers, 30 %", set: () => ({ depth: 100, step: 0.3 }) },
   ],
   rows: ({ depth, step }) => [
     {
       ...{ kind: "deep", name: "deep relative trust", value: number(deepTrust(depth, step)) },
       formula: [
         `<var>D</var> = (1 + ${r}²)${L} − 1`,
-        `= (1 + ${plain(step)}²)<sup>${plain(depth)}</sup> − 1`,
+        `= (1 + ${raised(plain(step))})<sup>${plain(depth)}</sup> − 1`,
       ],
     },
     {
       ...{ kind: "euclidean", name: "Euclidean trust", value: number(euclideanTrust(depth, step)) },
-      formula: [`<var>S</var> = <var>L</var> ${r}²`, `= ${plain(depth)} × ${plain(step)}²`],
+      formula: [`<var>S</var> = <var>L</var> ${r}²`, `= ${plain(depth)} × ${raised(plain(step))}`],
     },
     {
       ...{ kind: "together", name: "all layers together", value: percent(chainChange(depth, step)) },

@@ -24,7 +24,7 @@ class TrustRegions(Explorer):
 
     still_alt = (
         "Two pictures for a network of 30 layers. Left: the loss along a step; around the tangent line at X "
-        "the region of losses still possible opens slowly under Euclidean trust and bursts open under deep "
-        "relative trust. Right: both trusts against the step size on logarithmic axes; they agree for small "
-        "steps, then deep relative trust shoots up."
+        "the losses still possible are shaded, and the rest is ruled out. The two trusts agree near X, then "
+        "deep relative trust rules out far less than Euclidean trust. Right: both trusts against the step "
+        "size on logarithmic axes; they agree for small steps, then deep relative trust shoots up."
     )

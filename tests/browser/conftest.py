@@ -7,8 +7,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1] / "tools")]
 from chromium import FLAGS, MISSING, find_chromium  # noqa: E402
+from explorer_page import page_of  # noqa: E402
 from serve import Server  # noqa: E402
 
 
@@ -73,3 +75,18 @@ def serve():
     """Serve folders on 127.0.0.1: `serve(folder) -> url without a slash at the end`."""
     with contextlib.ExitStack() as servers:
         yield lambda folder: servers.enter_context(Server(folder)).address
+
+
+@pytest.fixture
+def show(open_page, tmp_path):
+    """Open a page of explorers, from disk."""
+
+    def show_(*widgets, theme="light", hash="", **options):
+        path = tmp_path / f"{theme}.html"
+        path.write_text(page_of(widgets, theme), encoding="utf-8")
+        page = open_page(path.as_uri() + hash, theme=theme, **options)
+        ready = "document.querySelectorAll('.explorer[data-ready]').length"
+        page.wait_for_function(f"{ready} === {len(widgets)}")
+        return page
+
+    return show_

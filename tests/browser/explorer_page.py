@@ -1,0 +1,137 @@
+"""Explorers on a page, as the tests meet them: how to open, move and read them."""
+
+import math
+import re
+from fractions import Fraction
+
+import pytest
+
+from fromage_edu.bounds import scalar_bound
+from fromage_edu.explorers.base import standalone_page
+from fromage_edu.trust import deep_relative_trust
+
+
+def page_of(widgets, theme="light"):
+    """A standalone page with something around the explorers."""
+    text = standalone_page(*widgets, theme=theme)
+    text = text.replace("<main>", '<main><h1 id="top">Explorers</h1><p><a href="#end">to the end</a></p>')
+    text = text.replace("</head>", "<style>a { color: inherit }</style></head>")
+    return text.replace("</main>", '<p style="height: 900px" id="end">The end.</p></main>')
+
+
+def settle(page):
+    """Wait until presets have glided and the picture is drawn."""
+    page.wait_for_timeout(350)
+
+
+def state_of(page, name):
+    """What the URL says about an explorer: the exact state."""
+    # A timer set after the host's own rings after it.
+    page.evaluate("new Promise((done) => setTimeout(done, 260))")
+    part = re.search(re.escape(name) + r"\?([^;]*)", page.evaluate("location.hash"))
+    return {key: float(value) for key, value in re.findall(r"(\w+)=([^&;]+)", part[1])} if part else None
+
+
+def value_of(text):
+    """The number in a text such as 1,645 % or −1.7 × 10³³."""
+    text = text.translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻−\u00a0", "0123456789-- ")).replace(",", "")
+    found = re.search(r"(-?\d+(?:\.\d+)?)(?: × 10(-?\d+))?( %)?", text)
+    return float(found[1]) * 10.0 ** int(found[2] or 0) / (100 if found[3] else 1)
+
+
+def rows_of(page, name):
+    """The values of the formula's rows, once the state is drawn."""
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    return [value_of(text) for text in page.locator(f".explorer-{name} .fx-row .fx-value").all_inner_texts()]
+
+
+def conclusion_of(page, name):
+    return page.locator(f".explorer-{name} .fx-conclusion").inner_text().replace("\u00a0", " ")
+
+
+def near(shown, exact):
+    """Three digits are shown, two where a power of ten is; a percentage has one a hundred times earlier."""
+    return shown == pytest.approx(exact, rel=0.04 if abs(exact) >= 9_995 or abs(exact) < 1e-4 else 0.006)
+
+
+def check_trust(page, depth, step):
+    """The numbers and the sentence of TrustRegions against the library."""
+    depth = int(depth)
+    deep, flat = deep_relative_trust([step] * depth).item(), depth * step**2
+    chain = math.expm1(depth * math.log1p(step))
+    for shown, exact in zip(rows_of(page, "TrustRegions"), (deep, flat, chain), strict=True):
+        assert near(shown, exact), (depth, step)
+    sentence = conclusion_of(page, "TrustRegions")
+    if step == 0:
+        assert sentence == "Without a step nothing moves, and both trusts read 0."
+    elif depth == 1:
+        assert near(value_of(sentence.split("r² = ")[1]), deep)
+    else:
+        assert near(value_of(sentence.split("a linear chain grows by ")[1]), chain)
+        assert near(value_of(sentence.split("Deep relative trust reads ")[1]), deep)
+        assert near(value_of(sentence.split("Euclidean trust ")[1]), flat)
+        assert chain**2 <= deep * (2.0**depth - 1) * (1 + 1e-9) if chain < 1e150 else True
+
+
+def evaluated(formula):
+    """The exact value of a formula as it is printed: 3[(1 + 0.01²)(1 + (−0.5)²) − 1]."""
+    text = re.sub(r"\s+", "", formula.replace("\u00a0", "")).replace(",", "").replace("−", "-")
+    text = re.sub(r"×10([⁻⁰¹²³⁴-⁹]+)", lambda match: f"*10**({digits_of(match[1])})", text)
+    text = text.translate(str.maketrans("[]", "()")).replace("²", "**2")
+    text = re.sub(r"(\d|\))\(", r"\1*(", text)
+    text = re.sub(r"(?<![\w.*])(\d+(?:\.\d+)?)", r"F('\1')", text.replace("10**", "TEN**"))
+    return float(eval(text, {"F": Fraction, "TEN": Fraction(10)}))
+
+
+def digits_of(raised):
+    return raised.translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-"))
+
+
+def check_formulas(page, measured, bound):
+    """What is written beside the values has those values, and = stands only where nothing is rounded."""
+    formulas = page.locator(".explorer-ScalarNetwork .fx-formula > span:last-child").all_text_contents()
+    for formula, exact in zip(formulas, (measured, bound), strict=True):
+        sign, found = formula[0], evaluated(formula[1:])
+        assert found == pytest.approx(exact, rel=0.004, abs=1e-11 * bound), formula
+        assert sign == "≈" or found == pytest.approx(exact, rel=1e-8, abs=1e-20 * bound), formula
+    title = page.locator(".explorer-ScalarNetwork figcaption").first.text_content()
+    parts, sign, total = re.fullmatch(r"The area a·b changes by (.*) ([=≈]) (.*)\u00a0%", title).groups()
+    found, total = evaluated(parts), evaluated(total)
+    # The most digits are seven: what cancels beyond them is not seen.
+    assert found == pytest.approx(total, rel=0.007, abs=3e-4 * bound**0.5), title
+    assert sign == "≈" or found == pytest.approx(total, rel=1e-9), title
+
+
+def check_scalar(page, a, b, da, db):
+    """The numbers and the sentence of ScalarNetwork against the library."""
+    both = scalar_bound(a, b, da, db)
+    measured, bound = both.measured.item(), both.bound.item()
+    shown = rows_of(page, "ScalarNetwork")
+    assert near(shown[1], bound)
+    assert near(shown[0], measured) or abs(shown[0] - measured) < 1e-12 * bound
+    check_formulas(page, measured, bound)
+    sentence = conclusion_of(page, "ScalarNetwork")
+    if da == db == 0:
+        assert sentence == "Nothing moves: both sides are 0."
+    elif "meets the bound" in sentence:
+        assert (da, db) == pytest.approx((a, b), rel=1e-8)
+    elif "cancel" in sentence:
+        assert measured < 1e-4 * bound and measured < 0.005**2
+    else:
+        assert near(value_of(sentence.split("squared this is ")[1]), measured)
+        assert near(value_of(sentence.split(" of the bound ")[0].rsplit(", ", 1)[1]), measured / bound)
+
+
+def drag(page, selector, to, start=None):
+    """Press in the middle of an element (or at `start`), move by `to`, release."""
+    box = page.locator(selector).bounding_box()
+    x, y = start or (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for i in range(1, 6):
+        page.mouse.move(x + to[0] * i / 5, y + to[1] * i / 5)
+    page.mouse.up()
+
+
+def grip(view, number=0, name="ScalarNetwork"):
+    return f".explorer-{name} .fx-view:nth-child({view}) .fx-grip >> nth={number}"

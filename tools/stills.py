@@ -50,19 +50,24 @@ COLLECT = """(initial) => {
 }"""
 
 
-def still(views, description):
-    """Put the pictures side by side on white paper."""
+def still(views, description, *, stacked=False):
+    """Put the pictures side by side, or one below the other, on white paper."""
     gap, top = 24, 34
-    width = sum(view["width"] for view in views) + gap * (len(views) + 1)
-    height = max(view["height"] for view in views) + top + gap / 2
-    parts, left = [], gap
+    margin = 8 if stacked else gap
+    parts, left, down = [], margin, 0
     for view in views:
-        place = f'x="{left:g}" y="{top}" width="{view["width"]:g}" height="{view["height"]:g}"'
+        place = f'x="{left:g}" y="{down + top:g}" width="{view["width"]:g}" height="{view["height"]:g}"'
         parts.append(
-            f'<text x="{left:g}" y="24" font-size="14" fill="#1b1f24">{escape(view["title"])}</text>'
+            f'<text x="{left:g}" y="{down + 24:g}" font-size="14" fill="#1b1f24">'
+            f"{escape(view['title'])}</text>"
             f'<svg {place} overflow="visible">{view["inner"]}</svg>'
         )
-        left += view["width"] + gap
+        if stacked:
+            down += top + view["height"] + gap / 2
+        else:
+            left += view["width"] + gap
+    width = max(view["width"] for view in views) + 2 * margin if stacked else left
+    height = down if stacked else max(view["height"] for view in views) + top + gap / 2
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" '
         f'height="{height:g}" role="img" font-family="system-ui, -apple-system, \'Segoe UI\', sans-serif">'
@@ -72,7 +77,7 @@ def still(views, description):
 
 
 def draw(browser):
-    """Return the still of every explorer, name -> SVG."""
+    """Return the stills of every explorer, name -> SVG: `NAME`, and `NAME-narrow` for a phone."""
     from fromage_edu import explorers
     from fromage_edu.explorers.base import standalone_page
 
@@ -82,12 +87,16 @@ def draw(browser):
             explorer = getattr(explorers, name)()
             source = Path(folder, f"{name}.html")
             source.write_text(standalone_page(explorer), encoding="utf-8")
-            page = browser.new_page(viewport={"width": 1280, "height": 900})
-            page.goto(source.as_uri())
-            page.wait_for_selector(".explorer[data-ready]")
-            page.wait_for_timeout(200)
-            stills[name] = still(page.evaluate(COLLECT, INITIAL), explorer.still_alt)
-            page.close()
+            for suffix, width in (("", 1280), ("-narrow", 390)):
+                page = browser.new_page(viewport={"width": width, "height": 900})
+                page.goto(source.as_uri())
+                page.wait_for_selector(".explorer[data-ready]")
+                # On a phone one picture is shown at a time; the still has all of them.
+                page.add_style_tag(content=".explorer .fx-view { display: block }")
+                page.wait_for_timeout(200)
+                views = page.evaluate(COLLECT, INITIAL)
+                stills[name + suffix] = still(views, explorer.still_alt, stacked=bool(suffix))
+                page.close()
     return stills
 
 

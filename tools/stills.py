@@ -45,7 +45,8 @@ COLLECT = """(initial) => {
     });
     copy.querySelectorAll('[fill="rgba(0, 0, 0, 0)"]').forEach((hit) => hit.remove());
     const { width, height } = svg.viewBox.baseVal;
-    return { inner: copy.innerHTML, width, height, title: svg.parentElement.dataset.title };
+    const inner = copy.innerHTML.replaceAll('&nbsp;', '&#160;');  // HTML's name for it is none of SVG's
+    return { inner, width, height, title: svg.parentElement.dataset.title };
   });
 }"""
 

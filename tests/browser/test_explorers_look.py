@@ -2,6 +2,7 @@
 
 import importlib.util
 import random
+import xml.etree.ElementTree
 from pathlib import Path
 
 import pytest
@@ -252,3 +253,4 @@ def test_the_stills_show_what_is_drawn(chromium):
     spec.loader.exec_module(stills)
     for name, text in stills.draw(chromium).items():
         assert (stills.STILLS / f"{name}.svg").read_text(encoding="utf-8") == text, "run: make stills"
+        xml.etree.ElementTree.fromstring(text)

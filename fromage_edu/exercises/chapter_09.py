@@ -27,7 +27,7 @@ def check_09_1(answer):
     return layers == exact or "solve 6^(-L/2) = 2^(-23) for L, then round up"
 
 
-@exercise("a number", right="right: Adam divides m by sqrt(v) + eps, and c multiplies both m and sqrt(v)")
+@exercise("a number", right="right: c multiplies m and sqrt(v) alike")
 def check_09_2(answer):
     """The factor on the loss that turns Adam's eps of 1e-8 into one of 1e-20.
 

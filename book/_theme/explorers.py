@@ -17,17 +17,16 @@ def as_script(data):
 
 
 def still_of(name, up):
-    """Return two pictures of an explorer: for where no script runs, and for paper (not fetched otherwise)."""
+    """Return the picture of an explorer for where no script runs; on a phone, the one with its views stacked."""
     import fromage_edu.explorers
 
-    still = STILLS / f"{name}.svg"
-    if not still.exists():
-        return "", ""
+    if not (STILLS / f"{name}.svg").exists():
+        return ""
     alt = html.escape(getattr(fromage_edu.explorers, name).still_alt)
-    src = f"{up}_static/stills/{name}.svg"
+    src = f"{up}_static/stills/{name}"
     return (
-        f'<noscript><img class="explorer-still" src="{src}" alt="{alt}"></noscript>',
-        f'<img class="explorer-still explorer-print" loading="lazy" src="{src}" alt="{alt}">',
+        f'<noscript><picture><source media="(max-width: 600px)" srcset="{src}-narrow.svg">'
+        f'<img class="explorer-still" src="{src}.svg" alt="{alt}"></picture></noscript>'
     )
 
 
@@ -39,8 +38,7 @@ def place_views(body, models, up):
         if model not in models:
             return match[0]
         name = models[model]["class"]
-        alone, on_paper = still_of(name, up)
-        return f'<div class="explorer explorer-{name}" data-model="{model}">{alone}</div>{on_paper}'
+        return f'<div class="explorer explorer-{name}" data-model="{model}">{still_of(name, up)}</div>'
 
     return VIEW.sub(place, body)
 

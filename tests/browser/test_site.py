@@ -253,13 +253,19 @@ def test_without_scripts_a_still_stands_in(site, open_page):
     still = page.locator(".explorer .explorer-still").first
     still.scroll_into_view_if_needed()
     assert still.is_visible()
-    assert page.locator(".explorer-print").first.is_hidden()
 
 
-def test_on_paper_a_still_stands_in(site, open_page):
+def test_a_still_fits_a_phone(site, open_page):
+    page = open_page(f"{site}/{CHAPTERS[0]}.html", width=390, java_script_enabled=False)
+    still = page.locator(".explorer .explorer-still").first
+    still.scroll_into_view_if_needed()
+    assert still.evaluate("image => image.currentSrc").endswith("-narrow.svg")
+
+
+def test_on_paper_explorers_stand_as_they_were_left(site, open_page):
     page = open_page(f"{site}/{CHAPTERS[0]}.html")
     settle(page)
     page.emulate_media(media="print")
-    assert page.locator(".explorer-print").first.is_visible()
-    assert page.locator(".explorer[data-model]").first.is_hidden()
+    assert page.locator(".explorer svg").first.is_visible()
+    assert page.locator(".explorer input").first.is_hidden()
     assert page.locator(".bd-sidebar-primary").is_hidden()

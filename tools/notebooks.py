@@ -46,7 +46,7 @@ def all_notebooks(book=BOOK):
 def repository(pyproject=execution.ROOT / "pyproject.toml"):
     """Return the address in `[project.urls] Repository`; empty while it is not known."""
     project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
-    return project.get("urls", {}).get("Repository", "")
+    return project.get("urls", {}).get("Repository", "").rstrip("/")
 
 
 def install_source(address):

@@ -93,7 +93,7 @@ def style(theme: str = "light"):
     """
     ink, page = line("measured", theme)["color"], PAGE[theme]
     settings = {
-        "figure.figsize": (7.0, 3.8),
+        "figure.figsize": (5.6, 3.6),
         "figure.facecolor": page,
         "figure.constrained_layout.use": True,
         "savefig.dpi": 144,

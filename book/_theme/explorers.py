@@ -17,7 +17,7 @@ def as_script(data):
 
 
 def still_of(name, up):
-    """Return the picture of an explorer for where no script runs; on a phone, the one with its views stacked."""
+    """Return an explorer's picture for where no script runs; on a phone, the one with its views stacked."""
     import fromage_edu.explorers
 
     if not (STILLS / f"{name}.svg").exists():

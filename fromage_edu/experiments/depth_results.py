@@ -110,7 +110,7 @@ def figure(summary):
     with figures.style():
         import matplotlib.pyplot as plt
 
-        fig, ax = plt.subplots(figsize=(7, 4))
+        fig, ax = plt.subplots(figsize=(5.6, 3.8))
         _guessing(ax, summary["depth"].min(), summary["depth"].max())
         entrants = list(dict.fromkeys(summary["entrant"]))
         # Bars of one depth stand side by side, or they would hide one another.
@@ -144,7 +144,7 @@ def race_figure(curves, order=("SGD + momentum", "Adam", "Fromage", TINY_EPS)):
         import matplotlib.pyplot as plt
 
         fig, axes = plt.subplots(
-            rows, columns, sharex=True, sharey=True, squeeze=False, figsize=(7, 0.4 + 2.1 * rows)
+            rows, columns, sharex=True, sharey=True, squeeze=False, figsize=(5.6, 0.4 + 2.0 * rows)
         )
         for ax in axes.flat[len(entrants) :]:
             ax.set_visible(False)
@@ -155,7 +155,7 @@ def race_figure(curves, order=("SGD + momentum", "Adam", "Fromage", TINY_EPS)):
             for _, run in runs.groupby("seed", sort=False):
                 ax.plot(run["epoch"], run["accuracy"], color=color, linewidth=1)
             ax.set(ylim=(0, 1.02))
-            ax.set_title(entrant, color=color)
+            ax.set_title(entrant, color=color, fontsize="medium")
         fig.supxlabel("epoch", fontsize="medium")
         fig.supylabel("training accuracy", fontsize="medium")
     return fig
@@ -179,4 +179,4 @@ def _guessing(ax, left: float, right: float, named: bool = True) -> None:
     """The level of one digit in ten; it ends where the data end, so that it strikes no label through."""
     ax.plot([left, right], [0.1, 0.1], linewidth=1, zorder=0, **figures.line("bound"))
     if named:
-        ax.annotate("guessing", (left, 0.1), xytext=(0, -11), textcoords="offset points", fontsize="small")
+        ax.annotate("guessing", (left, 0.1), xytext=(0, -10), textcoords="offset points", fontsize="x-small")

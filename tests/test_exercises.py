@@ -178,7 +178,7 @@ def test_blanks_are_blank_and_solutions_right(path):
             assert lines and lines[-1].startswith("right"), f"{name}: {lines}"
     assert blanks == solutions and len(set(blanks)) == len(blanks)
     if path.stem[0].isdigit():
-        assert blanks == [f"check_{path.stem[:2]}_{number}" for number in (1, 2, 3)]
+        assert blanks == [f"check_{path.stem[:2]}_{number}" for number in range(1, max(3, len(blanks)) + 1)]
 
 
 def test_every_check_is_asked_for_in_a_notebook():

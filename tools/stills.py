@@ -10,6 +10,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from chromium import FLAGS, MISSING, find_chromium
+from execution import write
 
 ROOT = Path(__file__).resolve().parents[1]
 STILLS = ROOT / "book" / "_theme" / "stills"
@@ -113,7 +114,7 @@ def main():
         STILLS.mkdir(parents=True, exist_ok=True)
         for name, text in draw(browser).items():
             target = STILLS / f"{name}.svg"
-            target.write_text(text, encoding="utf-8")
+            write(target, text)
             print(f"stills: {target.relative_to(ROOT)}, {target.stat().st_size / 1000:.0f} kB")
         browser.close()
 

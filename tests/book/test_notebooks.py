@@ -11,7 +11,6 @@ import yaml
 BOOK = Path(__file__).resolve().parents[2] / "book"
 PATHS = notebooks.all_notebooks()
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.relative_to(BOOK).as_posix())
-FIGURES = re.compile(r"\bplt\.|\.plot\(|\.subplots\(|\bFigure\(")
 
 
 def read(path):

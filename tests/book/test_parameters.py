@@ -5,6 +5,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+# The smallest run that still is one.
+TINY = {"depths": [2, 3], "seeds": [0], "epochs": 1, "width": 8}
 CHAPTER = Path(__file__).resolve().parents[2] / "book" / "descent" / "09_depth.ipynb"
 
 
@@ -18,15 +20,10 @@ def test_papermill_runs_the_chapter_with_tiny_parameters(tmp_path):
     import papermill
 
     target = tmp_path / "tiny.ipynb"
-    known = papermill.inspect_notebook(str(CHAPTER))
+    # A renamed parameter would be put in beside the old one, and the whole race would run.
+    assert papermill.inspect_notebook(str(CHAPTER)).keys() >= TINY.keys()
     papermill.execute_notebook(
-        str(CHAPTER), str(target), parameters=tiny(known), cwd=str(tmp_path), progress_bar=False
+        str(CHAPTER), str(target), parameters=TINY, cwd=str(tmp_path), progress_bar=False
     )
     cells = nbformat.read(target, as_version=4).cells
     assert sum("injected-parameters" in cell.metadata.get("tags", []) for cell in cells) == 1
-
-
-def tiny(known):
-    """The smallest run that still is one, for whichever parameters the chapter has."""
-    smallest = {"depths": [2, 3], "seeds": [0], "epochs": 1, "width": 8}
-    return {name: value for name, value in smallest.items() if name in known}

@@ -1,8 +1,13 @@
 """Every test runs on one thread, with the same random numbers and the same examples each time."""
 
+import os
+
 import hypothesis
 import pytest
 import torch
+
+if not torch.cuda.is_available():  # before Triton is imported: the GPU kernels then run in its interpreter
+    os.environ["TRITON_INTERPRET"] = "1"
 
 import fromage_edu  # noqa: F401  Before doctests are collected, or each would import its module anew.
 

@@ -1,7 +1,8 @@
 """Write `requirements.lock` anew: `python tools/lock.py` (needs `uv` on the path; only this file uses it).
 
 One list of exact pins serves every extra, on every platform from Python 3.11 up. The GPU libraries that torch
-asks for on Linux are left out: torch's own metadata fetches them where they are needed.
+asks for on Linux are left out: torch's own metadata fetches them where they are needed. Triton stays, because
+tests run the GPU kernels in its interpreter also where torch is built for a CPU.
 """
 
 import re
@@ -16,7 +17,7 @@ COMPILE = (
     "uv pip compile --universal --python-version 3.11 --all-extras --prerelease disallow "
     "--quiet --no-header --no-annotate"
 ).split()
-GPU = re.compile(r"^((?:nvidia|cuda)-[a-z0-9-]+|triton)==", re.M)
+GPU = re.compile(r"^((?:nvidia|cuda)-[a-z0-9-]+)==", re.M)
 
 
 def resolve(leave_out=()):

@@ -1,0 +1,253 @@
+"""The optimizer: options, state, and what `torch.optim` expects; the arithmetic is in the other files."""
+
+from itertools import chain
+
+import torch
+from torch import Tensor
+
+from fromage_edu.optim import paths, sharded
+from fromage_edu.optim.update import check_lr, check_number
+from fromage_edu.trust import frobenius_norm
+
+
+class Fromage(torch.optim.Optimizer):
+    """Fromage: each tensor moves by about `lr` times its own norm, W ← (W − η·‖W‖/‖g‖·g) / √(1 + η²).
+
+    One hyperparameter with a meaning: the relative size of a step, in every layer. It holds to first order:
+    with c the cosine of the angle between W and g, ‖W'‖²/‖W‖² = 1 − 2ηc/(1 + η²), so the norm is kept
+    exactly where c = 0, as in every scale-invariant layer.
+
+    What Algorithm 1 leaves open: a tensor whose gradient is 0 stays as it is; a tensor that is 0 (a bias at
+    its start) takes a raw step −η·g; a NaN or infinity in a gradient makes its whole tensor NaN. A tensor
+    with one entry can shrink or grow but, for η < 1, never change sign. Half precision is computed in
+    float32 but stored rounded: in bfloat16, with its 8 bits, a step of 1e-3 leaves three entries in four as
+    they are, so keep float32 weights and use autocast.
+
+    Args:
+        params: tensors or dicts of parameter groups; every group may have its own options.
+        lr: η ≥ 0, finite; a number or a one-element tensor. 0.01 is a good start.
+        momentum: β in [0, 1): m ← βm + (1 − β)g, and m/(1 − βᵗ) takes the place of g, norm included.
+        p_bound: None, or c ≥ 1: after a step a norm above c times the one the tensor had when its group was
+            added is scaled back to that. Tensors that were 0 are not bounded.
+        norm_correction: whether to divide by √(1 + η²).
+        maximize: climb instead of descend; gradients are left as they are.
+        foreach: None or False; there is one implementation, tensor by tensor.
+        capturable: False; steps cannot be captured in a CUDA graph.
+        differentiable: whether autograd runs through the step.
+
+    Raises:
+        ValueError: for an option out of its range, with the value named.
+        TypeError: for an lr that is no number, or distributed tensors.
+        RuntimeError: at `step()`, for sparse gradients.
+
+    >>> weight = torch.nn.Parameter(torch.tensor([3.0, 4.0]))
+    >>> optimizer = Fromage([weight], lr=0.75)
+    >>> weight.grad = torch.tensor([4e-20, -3e-20])
+    >>> optimizer.step()
+    >>> weight.data
+    tensor([0., 5.])
+
+    Source: Fromage paper, Algorithm 1 (F25).
+    """
+
+    def __init__(
+        self,
+        params,
+        lr: float | Tensor = 0.01,
+        *,
+        momentum: float = 0.0,
+        p_bound: float | None = None,
+        norm_correction: bool = True,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+    ):
+        """Take the parameters and options; see the class."""
+        defaults = dict(
+            lr=lr,
+            momentum=momentum,
+            p_bound=p_bound,
+            norm_correction=norm_correction,
+            maximize=maximize,
+            foreach=foreach,
+            capturable=capturable,
+            differentiable=differentiable,
+        )
+        _check_options(defaults)
+        super().__init__(params, defaults)
+
+    def add_param_group(self, param_group: dict) -> None:
+        """Add a group with its own options; norms that `p_bound` refers to are those of this moment."""
+        _check_options({**self.defaults, **param_group})
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        for param in group["params"]:
+            sharded.check(param, group["differentiable"])
+        if group["p_bound"] is not None:
+            for param, norm in zip(group["params"], _norms(group["params"]), strict=True):
+                self.state[param]["initial_norm"] = norm
+                # A distributed checkpoint takes a state that has begun for complete.
+                if group["momentum"]:
+                    self._start_average(param, group)
+
+    def __setstate__(self, state: dict) -> None:
+        """Restore what was pickled or loaded; options that it does not name take their defaults."""
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for name, value in self.defaults.items():
+                group.setdefault(name, value)
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Load a `state_dict()`; training continues bit for bit."""
+        super().load_state_dict(state_dict)
+        # torch casts state to the parameter's dtype: half precision would lose its float32 averages.
+        saved = chain.from_iterable(group["params"] for group in state_dict["param_groups"])
+        places = ((param, group) for group in self.param_groups for param in group["params"])
+        for key, (param, group) in zip(saved, places, strict=True):
+            for name, value in state_dict["state"].get(key, {}).items():
+                if name in ("momentum_buffer", "initial_norm"):
+                    self.state[param][name] = value.detach().clone().to(param.device)
+                elif name == "momentum_weight":
+                    device = param.device if group["capturable"] else "cpu"
+                    self.state[param][name] = value.detach().clone().to(device)
+
+    def step(self, closure=None):
+        """Update every parameter that has a gradient.
+
+        Args:
+            closure: optional; evaluates the loss anew, with gradients enabled, and returns it.
+
+        Returns:
+            What `closure` returned, or None.
+
+        Raises:
+            RuntimeError: for sparse gradients, or a p_bound set on a group after it was added.
+        """
+        if not torch.compiler.is_compiling():
+            self._check_capture()
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        jobs = []
+        for group in self.param_groups:
+            jobs += self._step_group(group)
+        # Every process takes part in the reduction, also one that has no gradient this time.
+        shards = [p for group in self.param_groups for p in group["params"] if sharded.is_sharded(p)]
+        if shards:
+            with torch.no_grad():
+                bounded = any(group["p_bound"] is not None for group in self.param_groups)
+                sharded.update_(jobs, shards, bounded)
+        return loss
+
+    def _check_capture(self):
+        if not torch.cuda.is_available() or not torch.cuda.is_current_stream_capturing():
+            return
+        if not all(group["capturable"] for group in self.param_groups):
+            raise RuntimeError("a CUDA graph is being recorded and capturable is False: set capturable=True")
+
+    def _step_group(self, group) -> list[sharded.Job]:
+        params, grads, averages, weights, norms = [], [], [], [], []
+        self._init_group(group, params, grads, averages, weights, norms)
+        with torch.set_grad_enabled(group["differentiable"]):
+            return _update(group, params, grads, averages, weights, norms)
+
+    def _init_group(self, group, params, grads, averages, weights, norms):
+        """Fill the lists with what the step needs; torch.compile knows this name and runs it as it is."""
+        momentum, p_bound = group["momentum"], group["p_bound"]
+        for param in group["params"]:
+            grad = param.grad
+            if grad is None:
+                continue
+            if grad.layout is not torch.strided:
+                raise RuntimeError(
+                    f"Fromage does not take sparse gradients (layout {grad.layout}): "
+                    "use Embedding(sparse=False), or torch.optim.SparseAdam for that tensor"
+                )
+            params.append(param)
+            grads.append(grad)
+            if momentum:
+                self._start_average(param, group)
+                averages.append(self.state[param]["momentum_buffer"])
+                weights.append(self.state[param]["momentum_weight"])
+            if p_bound is not None:
+                if "initial_norm" not in self.state[param]:
+                    raise RuntimeError(
+                        f"p_bound was set to {p_bound} after its group was added, so no norm was recorded: "
+                        "give it to Fromage(...) or add_param_group(...)"
+                    )
+                norms.append(self.state[param]["initial_norm"])
+
+    def _start_average(self, param, group):
+        state = self.state[param]
+        if "momentum_weight" not in state:
+            dtype = torch.promote_types(param.dtype, torch.float32)
+            state["momentum_buffer"] = torch.zeros_like(param, dtype=dtype, requires_grad=False)
+            wide = torch.float32 if param.device.type == "mps" else torch.float64
+            state["momentum_weight"] = torch.zeros((), dtype=wide)
+        if group["capturable"] and state["momentum_weight"].device != param.device:
+            state["momentum_weight"] = state["momentum_weight"].to(param.device)
+
+
+def _update(group, params, grads, averages, weights, norms) -> list[sharded.Job]:
+    """Step the tensors of a group that are whole here; return what is left to do for the others."""
+    options = paths.Options(*(group[name] for name in paths.Options._fields))
+    spread = [sharded.is_sharded(param) for param in params]
+    if any(spread):
+        grads = [sharded.local_grad(p, g) for p, g in zip(params, grads, strict=True)]
+        averages = [sharded.local(average) for average in averages]
+    if group["momentum"]:
+        _average(grads, averages, weights, group["momentum"], group["capturable"])
+        grads = [average.clone() for average in averages] if group["differentiable"] else averages
+    limits = [torch.where(norm == 0, torch.inf, group["p_bound"] * norm) for norm in norms]
+    limits = limits or [None] * len(params)
+    if group["differentiable"]:
+        for param, grad, limit in zip(params, grads, limits, strict=True):
+            # The step reads W, and autograd needs the W that it read: the parameter itself is overwritten.
+            param.copy_(paths.exactly(param.clone(), grad, limit, options))
+        return []
+    if not any(spread):
+        paths.update_(params, grads, limits, options)
+        return []
+    rows = list(zip(spread, params, grads, limits, strict=True))
+    whole = [row[1:] for row in rows if not row[0]]
+    if whole:
+        paths.update_(*map(list, zip(*whole, strict=True)), options)
+    return [sharded.Job(*row[1:], options) for row in rows if row[0]]
+
+
+def _average(grads, averages, weights, momentum, capturable):
+    """m ← m + (1 − β)/(1 − βᵗ)·(g − m): the bias-corrected average itself; right also if β changes."""
+    for weight in weights:
+        weight.mul_(momentum).add_(1 - momentum)  # 1 − βᵗ: the weight of all gradients so far
+    if capturable or torch.compiler.is_compiling():
+        for average, grad, weight in zip(averages, grads, weights, strict=True):
+            average.lerp_(grad.to(average.dtype), ((1 - momentum) / weight).to(average.dtype))
+        return
+    fractions = [(1 - momentum) / weight.item() for weight in weights]
+    together = len(set(fractions)) == 1 and len({g.dtype for g in chain(grads, averages)}) == 1
+    if together and len({g.device for g in grads}) == 1:
+        torch._foreach_lerp_(averages, grads, fractions[0])
+        return
+    for average, grad, fraction in zip(averages, grads, fractions, strict=True):
+        average.lerp_(grad.to(average.dtype), fraction)
+
+
+def _norms(params) -> list[Tensor]:
+    spread = iter(sharded.norms([param for param in params if sharded.is_sharded(param)]))
+    return [next(spread) if sharded.is_sharded(p) else frobenius_norm(p.detach()) for p in params]
+
+
+def _check_options(options):
+    momentum, p_bound = options["momentum"], options["p_bound"]
+    check_lr(options["lr"])
+    check_number("momentum", momentum)
+    if not 0 <= momentum < 1:
+        raise ValueError(f"momentum is {momentum}: it must be >= 0 and < 1")
+    if p_bound is not None and not check_number("p_bound", p_bound) >= 1:
+        raise ValueError(f"p_bound is {p_bound}: it must be None or a factor >= 1")
+    for name in ("norm_correction", "maximize", "foreach", "capturable", "differentiable"):
+        value = options[name]
+        if not isinstance(value, bool) and not (name == "foreach" and value is None):
+            raise TypeError(f"{name} is {value!r}: give True or False")

@@ -163,7 +163,7 @@ def test_the_style_is_kept():
 PINS = [line for line in LOCK if line.strip() and not line.lstrip().startswith("#")]
 
 
-@pytest.mark.parametrize("word", ["+cpu", "nvidia", "cuda", "triton", "file:", "--", " @ ", "://", "sha256"])
+@pytest.mark.parametrize("word", ["+cpu", "nvidia", "cuda", "file:", "--", " @ ", "://", "sha256"])
 def test_the_lock_holds_no(word):
     assert [line for line in PINS if word in line] == []
 
@@ -195,7 +195,7 @@ def test_the_lock_satisfies_what_the_project_asks_for(text):
 
 def test_the_core_asks_for_ranges_of_torch_and_numpy_only():
     assert {Requirement(text).name for text in PROJECT["dependencies"]} == {"torch", "numpy"}
-    assert not any("==" in text for text in requirements())
+    assert not any("==" in str(Requirement(text).specifier) for text in requirements())
 
 
 def test_torch_is_the_one_that_numbers_in_the_book_come_from():

@@ -11,33 +11,55 @@ from fromage_edu.trust import frobenius_norm
 
 
 class Fromage(torch.optim.Optimizer):
-    """Fromage: each tensor moves by about `lr` times its own norm, W ← (W − η·‖W‖/‖g‖·g) / √(1 + η²).
+    """Fromage: each tensor moves by about `lr` times its own norm.
 
-    One hyperparameter with a meaning: the relative size of a step, in every layer. It holds to first order:
-    with c the cosine of the angle between W and g, ‖W'‖²/‖W‖² = 1 − 2ηc/(1 + η²), so the norm is kept
-    exactly where c = 0, as in every scale-invariant layer.
+    For every tensor W with gradient g, where η is `lr` and ‖·‖ the Frobenius norm::
 
-    What Algorithm 1 leaves open: a tensor whose gradient is 0 stays as it is; a tensor that is 0 (a bias at
-    its start) takes a raw step −η·g; a NaN or infinity in a gradient makes its whole tensor NaN. A tensor
-    with one entry can shrink or grow but, for η < 1, never change sign. Half precision is computed in
-    float32 but stored rounded: in bfloat16, with its 8 bits, a step of 1e-3 leaves three entries in four as
-    they are, so keep float32 weights and use autocast.
+        if momentum:                        # β; without it, m is g
+            m ← average of all g so far with weights (1 − β)β^age / (1 − βᵗ)
+        if g holds a NaN or an infinity:    W ← NaN, all of it
+        elif ‖m‖ = 0:                       W stays: no step, so no growth to correct
+        elif ‖W‖ = 0:                       W ← −η·m: a relative step could never leave 0
+        else:                               W ← (W − η·‖W‖/‖m‖·m) / √(1 + η²)
+        if p_bound and ‖W‖ > p_bound·‖W₀‖:  W ← W·p_bound·‖W₀‖/‖W‖
+
+    One hyperparameter with a meaning: the relative size of a step, in every layer. The step does not see the
+    gradient's scale and follows the weight's, at any scale that the dtype holds. With c the cosine of the
+    angle between W and m, and s = √(1 + η²), it is exactly::
+
+        ‖W'‖²/‖W‖²    = 1 − 2ηc/s²
+        ‖W' − W‖/‖W‖  = √(2(1 − 1/s)(1 + ηc/s)) = η + O(η²)
+
+    so the norm is kept where c = 0, as in every scale-invariant layer, and elsewhere to first order in η.
+
+    A tensor with one entry can shrink or grow but, for η < 1, never change sign. Half precision is computed
+    in float32 but stored rounded: in bfloat16, with its 8 bits, a step of 1e-3 leaves three entries in four
+    as they are, so keep float32 weights and use autocast.
+
+    On a CPU and on a GPU, small tensors are stepped together and large ones in as few passes over memory as
+    the norms allow; on a GPU nothing waits for the device. DTensors (FSDP2, tensor parallel) are stepped with
+    the norms of their whole layers, which takes one reduction of a small vector a step. `torch.compile` of
+    `step` needs `lr` as a tensor.
 
     Args:
-        params: tensors or dicts of parameter groups; every group may have its own options.
-        lr: η ≥ 0, finite; a number or a one-element tensor. 0.01 is a good start.
-        momentum: β in [0, 1): m ← βm + (1 − β)g, and m/(1 − βᵗ) takes the place of g, norm included.
-        p_bound: None, or c ≥ 1: after a step a norm above c times the one the tensor had when its group was
-            added is scaled back to that. Tensors that were 0 are not bounded.
-        norm_correction: whether to divide by √(1 + η²).
+        params: tensors, named tensors, or dicts of parameter groups; every group may have its own options.
+        lr: η ≥ 0, finite, without unit; a number or a one-element tensor. 0.01 is a good start; 0 leaves
+            weights untouched.
+        momentum: β in [0, 1); its average takes the place of the gradient, norm included: the paper's remedy
+            for small batches (F33). Kept in float32, or in float64 for float64 parameters.
+        p_bound: None, or c ≥ 1: after a step, a norm above c times ‖W₀‖, the norm that the tensor had when
+            its group was added, is scaled back to that. Tensors that were 0 then are not bounded.
+        norm_correction: whether to divide by √(1 + η²); without it, this is the paper's equation (4).
         maximize: climb instead of descend; gradients are left as they are.
-        foreach: None or False; there is one implementation, tensor by tensor.
-        capturable: False; steps cannot be captured in a CUDA graph.
+        foreach: None chooses the fastest way; True asks for torch's multi-tensor operations; False steps
+            tensor after tensor by `fromage_update`.
+        capturable: whether steps may be recorded in a CUDA graph. A replay sees changes of `lr` if it is a
+            tensor on the device.
         differentiable: whether autograd runs through the step.
 
     Raises:
         ValueError: for an option out of its range, with the value named.
-        TypeError: for an lr that is no number, or distributed tensors.
+        TypeError: for an option of the wrong type, or the flat parameters of FullyShardedDataParallel.
         RuntimeError: at `step()`, for sparse gradients.
 
     >>> weight = torch.nn.Parameter(torch.tensor([3.0, 4.0]))
@@ -47,7 +69,7 @@ class Fromage(torch.optim.Optimizer):
     >>> weight.data
     tensor([0., 5.])
 
-    Source: Fromage paper, Algorithm 1 (F25).
+    Source: Fromage paper, Algorithm 1 and equation (4) (F25).
     """
 
     def __init__(

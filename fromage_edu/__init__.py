@@ -6,8 +6,8 @@
 >>> optimizer = Fromage(model.parameters(), lr=0.01)
 """
 
-from fromage_edu import bounds, data, figures, networks, optim, training, trust
+from fromage_edu import bounds, data, figures, networks, optim, spectra, training, trust
 from fromage_edu.optim import Fromage
 
 __version__ = "0.1.0"
-__all__ = ["Fromage", "bounds", "data", "figures", "networks", "optim", "training", "trust"]
+__all__ = ["Fromage", "bounds", "data", "figures", "networks", "optim", "spectra", "training", "trust"]

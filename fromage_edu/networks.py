@@ -7,7 +7,7 @@ from numbers import Integral
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Perceptron"]
+__all__ = ["Perceptron", "weight_matrices"]
 
 
 class Perceptron(nn.Module):
@@ -92,6 +92,14 @@ class Perceptron(nn.Module):
             outputs.append(h if last and not self.output_nonlinearity else self.nonlinearity(h))
         return outputs
 
+    def preactivations(self, x: Tensor) -> list[Tensor]:
+        """What goes into the nonlinearity: z_l = W_l h_{l−1} (+ b_l) for l = 1, …, L, of shapes (..., n_l).
+
+        >>> [z.shape[-1] for z in Perceptron([4, 8, 2]).preactivations(torch.ones(3, 4))]
+        [8, 2]
+        """
+        return [layer(h) for layer, h in zip(self.layers, self.hidden(x), strict=False)]
+
     def forward(self, x: Tensor) -> Tensor:
         """The network's output f(x): (..., n_0) -> (..., n_L)."""
         return self.hidden(x)[-1]
@@ -107,3 +115,57 @@ def _linear(inputs, outputs, bias, generator) -> nn.Linear:
         reach = 1 / math.sqrt(inputs)
         nn.init.uniform_(layer.bias, -reach, reach, generator=generator)
     return layer
+
+
+def weight_matrices(network: Perceptron | Sequence[Tensor], name: str = "network") -> list[Tensor]:
+    """The matrices W_1, …, W_L of a network, checked to chain: W_l takes what W_{l−1} returns.
+
+    Args:
+        network: a `Perceptron`, or its matrices, first layer first, each (..., n_l, n_{l−1}). Leading
+            dimensions, if any, hold several networks of one shape.
+        name: what messages call it.
+
+    Returns:
+        The L matrices themselves, no copies.
+
+    Raises:
+        TypeError: for anything but a perceptron or a sequence of real tensors.
+        ValueError: for no matrices, empty ones, NaN or infinity, or ones that do not chain.
+
+    >>> [tuple(matrix.shape) for matrix in weight_matrices(Perceptron([4, 8, 2]))]
+    [(8, 4), (2, 8)]
+
+    Source: Fromage paper, Definition 3 (F4).
+    """
+    if isinstance(network, Perceptron):
+        matrices = network.weights
+    elif isinstance(network, Tensor | str | nn.Module) or not isinstance(network, Iterable):
+        kind = type(network).__name__
+        raise TypeError(f"`{name}` is a {kind}: give a Perceptron or its matrices [W_1, W_2, …]")
+    else:
+        matrices = list(network)
+    if not matrices:
+        raise ValueError(f"`{name}` has no layers: give at least one matrix")
+    for layer, matrix in enumerate(matrices, start=1):
+        check_matrix(matrix, f"layer {layer} of `{name}`")
+    for layer, (lower, upper) in enumerate(zip(matrices, matrices[1:], strict=False), start=1):
+        if upper.shape[-1] != lower.shape[-2]:
+            raise ValueError(
+                f"layer {layer} of `{name}` returns {lower.shape[-2]} numbers and layer {layer + 1} takes "
+                f"{upper.shape[-1]}: give the matrices first layer first, W_l of shape (n_l, n_(l-1))"
+            )
+    return matrices
+
+
+def check_matrix(matrix: Tensor, name: str) -> None:
+    """Raise TypeError or ValueError unless this is a real, finite, non-empty matrix (..., m, n)."""
+    if not isinstance(matrix, Tensor):
+        raise TypeError(f"{name} is a {type(matrix).__name__}: give a tensor of shape (..., m, n)")
+    if matrix.is_complex() or matrix.dtype == torch.bool:
+        raise TypeError(f"{name} is {matrix.dtype}: give real numbers")
+    if matrix.ndim < 2 or not matrix.shape[-1] or not matrix.shape[-2]:
+        raise ValueError(f"{name} has shape {tuple(matrix.shape)}: give a matrix (..., m, n), m, n >= 1")
+    if not matrix.isfinite().all():
+        raise ValueError(f"{name} holds NaN or infinity: give finite numbers")
+
+

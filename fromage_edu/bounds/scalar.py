@@ -1,4 +1,4 @@
-"""The papers' inequalities as functions that return what was measured and what bounds it."""
+"""Networks of one number a layer: the two-layer bound, term by term, and its extension to any depth."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,52 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from fromage_edu.bounds.core import Bound, HypothesisError
 from fromage_edu.trust import deep_relative_trust
 
-__all__ = ["Bound", "HypothesisError", "ScalarTerms", "scalar_bound", "scalar_chain_bound", "scalar_terms"]
-
-
-class HypothesisError(ValueError):
-    """The input lies outside the hypotheses of a theorem; the message says which one, and the way out.
-
-    >>> try:
-    ...     scalar_bound(0.0, 1.0, 0.1, 0.1)
-    ... except HypothesisError as error:
-    ...     print(error)
-    a holds 0: a relative change needs a non-zero weight
-    """
-
-
-class Bound(NamedTuple):
-    """What was measured and what bounds it, in the units of the theorem: two tensors, both (N,) or ().
-
-    >>> Bound(torch.tensor(2.0), torch.tensor(3.0)).slack
-    tensor(1.5000)
-    """
-
-    measured: Tensor
-    bound: Tensor
-
-    @property
-    def holds(self) -> Tensor:
-        """Whether measured ≤ bound, up to a relative rounding error of 1e-9 (float64) or 1e-4 (below).
-
-        Shape of `measured`, bool; NaN on either side does not hold.
-
-        >>> Bound(torch.tensor(2.0), torch.tensor(3.0)).holds
-        tensor(True)
-        """
-        rounding = 1e-9 if self.measured.dtype == torch.float64 else 1e-4
-        return self.measured <= self.bound * (1 + rounding)
-
-    @property
-    def slack(self) -> Tensor:
-        """The factor bound/measured, ≥ 1 where the bound holds and infinite where nothing was measured.
-
-        >>> Bound(torch.tensor([0.0, 1.0]), torch.tensor([0.0, 3.0])).slack
-        tensor([inf, 3.])
-        """
-        return torch.where(self.measured == 0, torch.inf, self.bound / self.measured)
+__all__ = ["ScalarTerms", "scalar_bound", "scalar_chain_bound", "scalar_terms"]
 
 
 class ScalarTerms(NamedTuple):

@@ -1,8 +1,9 @@
 """The papers' inequalities as functions that return what was measured and what bounds it.
 
-`core` holds what they return, `scalar` networks of one number a layer, `transmissions` the constants of
-nonlinearities, `matrices` Lemmas 1, 3, 4 and 5, `functions` Lemma 2 and Theorem 1, `jacobians` Proposition 1
-and Theorem 2; `pairs` reads a network before and after a change.
+`core` holds what they return, `scalar` networks of one number a layer, `growth` the exponential limit of deep
+relative trust, `transmissions` the constants of nonlinearities, `matrices` Lemmas 1, 3, 4 and 5, `functions`
+Lemma 2 and Theorem 1, `jacobians` Proposition 1 and Theorem 2; `pairs` reads a network before and after a
+change.
 """
 
 from fromage_edu.bounds.core import Bound, HypothesisError, LogBound
@@ -15,6 +16,7 @@ from fromage_edu.bounds.functions import (
     restricted_bound,
     tau,
 )
+from fromage_edu.bounds.growth import exponential_bound
 from fromage_edu.bounds.jacobians import (
     GradientFactors,
     JacobianConstants,
@@ -44,6 +46,7 @@ __all__ = [
     "ScalarTerms",
     "Transmission",
     "estimate_transmission",
+    "exponential_bound",
     "frobenius_bound",
     "functional_bound",
     "functional_constant",

@@ -1,6 +1,7 @@
 """Run an experiment at its recorded size and write `fromage_edu/recorded/`.
 
-`python -m fromage_edu.experiments.record depth` takes about twenty minutes; `--folder DIR` writes elsewhere.
+`python -m fromage_edu.experiments.record depth` takes about twenty minutes, `tightness` about five;
+`--folder DIR` writes elsewhere.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 from fromage_edu import recorded
 
 #: Experiments that have `recordings(progress) -> {name: (table, config)}`.
-RECORDED = ("depth",)
+RECORDED = ("depth", "tightness")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -50,6 +50,7 @@ def same(one, two):
 # --- One step -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.result("F25")
 @pytest.mark.parametrize("norm_correction", [True, False])
 @pytest.mark.parametrize("lr", [1e-6, 0.01, 0.5, 1.0, 3.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -89,6 +90,7 @@ def test_any_scale_that_float64_holds(weight_power, grad_power):
     torch.testing.assert_close(fromage_update(weight, grad, 0.1), expected, rtol=1e-14, atol=0)
 
 
+@pytest.mark.result("F25")
 @given(st.integers(-60, 60), st.integers(-60, 60))
 def test_blind_to_the_gradients_scale_and_equivariant_to_the_weights(weight_power, grad_power):
     weight, grad = torch.randn(6), torch.randn(6)
@@ -123,6 +125,7 @@ def test_the_shortcut_agrees_with_the_exact_update(weight, grad, lr, norm_correc
         assert short.equal(weight)
 
 
+@pytest.mark.result("F25", "F26")
 @pytest.mark.parametrize("eta", [0.01, 0.5])
 @pytest.mark.parametrize("cosine", [-1.0, 0.0, 0.5, 1.0])
 def test_exact_geometry(eta, cosine):

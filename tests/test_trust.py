@@ -39,6 +39,7 @@ def agrees(value, oracle, rel):
     return abs(value - float(oracle)) <= rel * float(oracle) + 1e-300
 
 
+@pytest.mark.result("F3", "F20")
 @pytest.mark.parametrize("depth", [1, 2, 3, 10, 30, 100, 1000])
 @pytest.mark.parametrize("size", [0.0, 1e-8, 1e-4, 0.1, 1.0, 1.41, 10.0, 1e3])
 def test_trusts_of_equal_sizes_match_the_oracle(size, depth):
@@ -47,12 +48,14 @@ def test_trusts_of_equal_sizes_match_the_oracle(size, depth):
     assert agrees(surrogate_trust(sizes).item(), surrogate_oracle(sizes), 1e-12)
 
 
+@pytest.mark.result("F3", "F20")
 @given(SIZES)
 def test_trusts_of_any_sizes_match_the_oracle(sizes):
     assert agrees(deep_relative_trust(sizes).item(), deep_oracle(sizes), 1e-12)
     assert agrees(surrogate_trust(sizes).item(), surrogate_oracle(sizes), 1e-12)
 
 
+@pytest.mark.result("F18")
 @given(SIZES)
 def test_deep_relative_trust_lies_between_the_sum_of_squares_and_its_exponential(sizes):
     total = torch.tensor(sizes, dtype=torch.float64).square().sum()
@@ -226,6 +229,7 @@ class TestTwoNetworks:
 
         assert relative_sizes(Shared(), Shared()).shape == (1,)
 
+    @pytest.mark.result("F1", "F3")
     def test_trusts_are_the_definitions(self):
         one, two = Perceptron([4, 5, 3]), Perceptron([4, 5, 3])
         sizes = naive_sizes(one.weights, two.weights)
@@ -233,12 +237,14 @@ class TestTwoNetworks:
         total = sum((b - a).square().sum() for a, b in zip(one.weights, two.weights, strict=True))
         torch.testing.assert_close(euclidean_trust(one, two), total)
 
+    @pytest.mark.result("F3")
     def test_deep_relative_trust_is_no_metric(self):
         points = [[torch.tensor([x])] for x in (0.01, 1.0, 2.0)]
         assert distance(points[1], points[2]) == 1 and distance(points[2], points[1]) == 0.25
         legs = distance(points[0], points[1]).sqrt() + distance(points[1], points[2]).sqrt()
         assert distance(points[0], points[2]).sqrt() > legs
 
+    @pytest.mark.result("F3")
     @given(st.floats(1e-30, 1e30))
     def test_relative_sizes_know_no_unit(self, scale):
         before, after = torch.tensor([3.0, 4.0]), torch.tensor([3.0, 4.5])

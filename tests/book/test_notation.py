@@ -15,13 +15,14 @@ CHAPTERS = [path for path in notebooks.all_notebooks() if path.parent.name != "r
 # What arranges a formula, and what everybody reads alike: relations, dots, functions with a name.
 ORDINARY = set(
     """
-    approx bar begin bigl bigr big Big Bigl Bigr bigg Bigg biggl biggr Biggl Biggr boxed cap cases cdot cdots
-    circ colon cos cup det diag displaystyle dots end equiv exp ge geq gg hat implies in inf infty int land
-    langle ldots le left leftarrow leftrightarrow leq lim limits lVert lvert ll ln log longrightarrow Longrightarrow
-    mapsto mathbb mathbf mathcal mathrm mathsf max mid min mp ne neq not notin operatorname overbrace overline
-    partial perp phantom pm prod propto qquad quad rangle Rightarrow right rightarrow rVert rvert searrow
-    setminus sim simeq sin sqrt subset subseteq sum sup text textstyle tfrac dfrac frac tilde times to top
-    underbrace underset overset vdots vec vert Vert widehat widetilde tanh sign
+    approx bar begin bigl bigr big Big Bigl Bigr bigg Bigg biggl biggr Biggl Biggr boxed cap cases
+    cdot cdots circ colon cos cup det diag displaystyle dots end equiv exp ge geq gg hat implies in
+    inf infty int land langle ldots le left leftarrow leftrightarrow leq lim limits lVert lvert ll
+    ln log longrightarrow Longrightarrow mapsto mathbb mathbf mathcal mathrm mathsf max mid min mp
+    ne neq not notin operatorname overbrace overline partial perp phantom pm prod propto qquad quad
+    rangle Rightarrow right rightarrow rVert rvert searrow setminus sim simeq sin sqrt subset
+    subseteq sum sup text textstyle tfrac dfrac frac tilde times to top underbrace underset overset
+    vdots vec vert Vert widehat widetilde tanh sign
     """.split()
 )
 WORDS = re.compile(r"\\(?:text|mathrm|operatorname|begin|end|label|tag)\*?\s*\{[^{}]*\}")

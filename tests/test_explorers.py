@@ -6,10 +6,11 @@ import re
 
 import numpy
 import pytest
+import torch
 import traitlets
 
 from fromage_edu import explorers, figures
-from fromage_edu.explorers import ScalarNetwork, TrustRegions
+from fromage_edu.explorers import DeepTrust, ScalarNetwork, TrustRegions, WideLayer
 from fromage_edu.explorers.base import HOST, SHARED, STYLE, page_data, standalone_page
 
 CLASSES = [getattr(explorers, name) for name in explorers.__all__]
@@ -37,6 +38,16 @@ CLASSES = [getattr(explorers, name) for name in explorers.__all__]
             "ScalarNetwork: db must be a number from -1000 to 1000, not inf",
         ),
         (ScalarNetwork, {"db": 10**400}, "ScalarNetwork: db must be a number from -1000 to 1000, not 1000"),
+        (DeepTrust, {"depth": 51}, "DeepTrust: depth must be a whole number from 1 to 50, not 51"),
+        (DeepTrust, {"sizes": []}, r"DeepTrust: sizes must be 1 to 50 numbers from 0 to 1, not \[\]"),
+        (DeepTrust, {"sizes": [0.1] * 51}, r"sizes must be 1 to 50 numbers from 0 to 1, not \[0.1, 0.1"),
+        (DeepTrust, {"sizes": [0.1, -1]}, r"must be 1 to 50 numbers from 0 to 1, not \[0.1, -1\]"),
+        (DeepTrust, {"sizes": [True]}, r"must be 1 to 50 numbers from 0 to 1, not \[True\]"),
+        (DeepTrust, {"sizes": "0.1"}, "must be 1 to 50 numbers from 0 to 1, not '0.1'"),
+        (DeepTrust, {"sizes": [float("nan")]}, r"must be 1 to 50 numbers from 0 to 1, not \[nan\]"),
+        (DeepTrust, {"sizes": None}, "must be 1 to 50 numbers from 0 to 1, not None"),
+        (WideLayer, {"angle": 90}, "WideLayer: angle must be a number from 0 to 89.9, not 90"),
+        (WideLayer, {"direction": -5}, "WideLayer: direction must be a number from 0 to 180, not -5"),
     ],
 )
 def test_a_bad_value_is_named_with_its_range(cls, values, message):
@@ -53,6 +64,14 @@ def test_numpy_numbers_become_plain_ones():
     widget = TrustRegions(depth=numpy.int64(7), step=numpy.float32(0.5))
     assert repr(widget) == "TrustRegions(depth=7, step=0.5)"
     assert type(widget.depth) is int and type(widget.step) is float
+
+
+@pytest.mark.parametrize("sizes", [0.5, [0.5], (0.5,), numpy.full(1, 0.5), torch.tensor([0.5])])
+def test_sizes_are_read_from_what_holds_numbers(sizes):
+    widget = DeepTrust(sizes=sizes)
+    assert widget.sizes == (0.5,) and type(widget.sizes[0]) is float
+    widget.set_state({"sizes": [0.1, 1]})  # what a bar in the page sends
+    assert widget.sizes == (0.1, 1.0)
 
 
 def test_the_page_moves_python_and_python_moves_the_page(monkeypatch):

@@ -59,6 +59,28 @@ class Quantity(traitlets.TraitType):
         raise traitlets.TraitError(f"{type(obj).__name__}: {self.name} must be {form}, not {value!r}")
 
 
+class Quantities(Quantity):
+    """A synchronized tuple of 1 to `most` such numbers; one number stands for a tuple of it."""
+
+    def __init__(self, default: tuple[float, ...], low: float, high: float, *, most: int):
+        """Give the opening values, the range of each, and how many there may be."""
+        super().__init__(default, low, high)
+        self.most = most
+
+    def validate(self, obj: Any, value: Any) -> tuple[float, ...]:
+        """Return the values as a tuple of floats, or raise a TraitError."""
+        given = value.tolist() if hasattr(value, "tolist") else value  # arrays and tensors
+        values = (given,) if isinstance(given, numbers.Real) else given
+        fits = isinstance(values, list | tuple) and 1 <= len(values) <= self.most
+        if fits and all(self._inside(one) for one in values):
+            return tuple(map(float, values))
+        form = f"1 to {self.most} numbers from {self.low:g} to {self.high:g}"
+        raise traitlets.TraitError(f"{type(obj).__name__}: {self.name} must be {form}, not {value!r}")
+
+    def _inside(self, one: Any) -> bool:
+        return isinstance(one, numbers.Real) and not isinstance(one, bool) and self.low <= one <= self.high
+
+
 class Explorer(anywidget.AnyWidget):
     """A slider with a story; a subclass adds `Quantity` traits and a `.js` file beside its own module."""
 

@@ -50,8 +50,10 @@
       const patch = patches.get(entry) ?? { ...entry.opening };
       patches.set(entry, patch);
       for (const [key, text] of new URLSearchParams(query)) {
-        const value = text.trim() === "" ? NaN : Number(text);
-        if (Object.hasOwn(entry.opening, key) && Number.isFinite(value)) patch[key] = entry.clean(key, value);
+        if (!Object.hasOwn(entry.opening, key)) continue;
+        const values = text.split(",").map((part) => (part.trim() === "" ? NaN : Number(part)));
+        const value = Array.isArray(entry.opening[key]) ? values : values.length > 1 ? NaN : values[0];
+        if (values.every(Number.isFinite)) patch[key] = entry.clean(key, value);
       }
       target ??= entry.place;
     }
@@ -66,7 +68,7 @@
       const parts = [];
       for (const [name, { model, opening }] of drawn) {
         const keys = Object.keys(opening);
-        if (keys.every((key) => model.get(key) === opening[key])) continue;
+        if (keys.every((key) => String(model.get(key)) === String(opening[key]))) continue;
         parts.push(name + "?" + keys.map((key) => `${key}=${model.get(key)}`).join("&"));
       }
       const hash = parts.length ? "#" + parts.join(";") : anchor;

@@ -63,12 +63,12 @@ function makeSlider(id, { values, label: text, text: show, spoken }, moved) {
       html("div", { class: "fx-caption" }, caption, output),
       input,
     ),
-    show(value) {
+    show(value, state) {
       const index = nearest(value);
       input.value = index;
       input.style.setProperty("--at", `${(100 * index) / last}%`);
-      input.setAttribute("aria-valuetext", spoken(value));
-      output.textContent = show(value);
+      input.setAttribute("aria-valuetext", spoken(value, state));
+      output.textContent = show(value, state);
     },
   };
 }
@@ -82,6 +82,8 @@ function makeTable(view, element) {
 
 // A view that is drawn: view.frame(state, size) gives the scales, view.draw(state, frame) the ink and where the grips
 // are, view.grips[i](point, frame, state) what changes when grip i is dragged to a point, view.describe(state) words.
+// view.take(point, frame, state, reach), if it is there, says what a press beside the grips changes to be held by the
+// first grip, or nothing; `reach` is how near it must be, for a finger.
 function makePicture(view, element, read, move, schedule) {
   const svg = document.createElementNS(SVG, "svg");
   const ink = document.createElementNS(SVG, "g");
@@ -109,6 +111,7 @@ function makePicture(view, element, read, move, schedule) {
     const distance = Math.min(...distances);
     return { grip: distances.indexOf(distance), hit: distance <= REACH };
   };
+  const taken = (at, reach) => view.take?.(at, frame, read(), reach);
   const drag = (event) => {
     if (!hand) return;
     const [x, y] = point(event);
@@ -121,19 +124,24 @@ function makePicture(view, element, read, move, schedule) {
   };
   svg.addEventListener("pointerdown", (event) => {
     const [x, y] = point(event);
-    const { grip, hit } = nearest([x, y]);
+    const mouse = event.pointerType === "mouse";
+    const patch = taken([x, y], mouse ? Infinity : REACH);
+    const { grip, hit } = patch ? { grip: 0, hit: false } : nearest([x, y]);
     // A finger that misses the grip scrolls the page; a mouse may press anywhere in some pictures.
-    if (event.button || !(hit || (view.jump && event.pointerType === "mouse"))) return;
+    if (event.button || !(hit || patch || (view.jump && mouse))) return;
     event.preventDefault();
     svg.setPointerCapture(event.pointerId);
     svg.classList.add("fx-held");
     // The scales stay as they were when the hand came down, or the point would run from the hand.
     hand = { grip, frame, dx: hit ? spots[grip][0] - x : 0, dy: hit ? spots[grip][1] - y : 0 };
+    if (patch) move(patch);
     if (!hit) drag(event);
   });
   // Not every browser heeds touch-action on parts of a drawing: a finger on a grip must not scroll the page.
   const keep = (event) => {
-    if (event.touches.length === 1 && nearest(point(event.touches[0])).hit) event.preventDefault();
+    if (event.touches.length > 1) return;
+    const at = point(event.touches[0]);
+    if (nearest(at).hit || taken(at, REACH)) event.preventDefault();
   };
   svg.addEventListener("touchstart", keep, { passive: false });
   svg.addEventListener("pointermove", drag);
@@ -156,6 +164,12 @@ function makePicture(view, element, read, move, schedule) {
   };
 }
 
+// Two lists side by side; where one ends, its last entry goes on.
+const paired = (one, other) =>
+  Array.from({ length: Math.max(one.length, other.length) }, (_, i) =>
+    [one, other].map((list) => list[Math.min(i, list.length - 1)]),
+  );
+
 function makeView(view, ...hands) {
   const caption = html("figcaption");
   const element = html("figure", { class: `fx-view ${view.kind ?? ""}`, "data-title": view.tab }, caption);
@@ -171,12 +185,17 @@ function makeView(view, ...hands) {
 }
 
 // spec: { name, title, quantities, groups, presets, rows, views, conclusion }; see an explorer for each part's form.
-// Returns what anywidget and the page host call, render({ model, el }), and clean(key, number) for the URL.
+// A quantity with `patch(value, state)` and `read(state)` is a hand on the others, with no place in the model; one with
+// `most` is a list of up to so many numbers, and one without `values` has no slider.
+// Returns what anywidget and the page host call, render({ model, el }), and clean(key, value) for the URL.
 export function instrument(spec) {
-  const keys = Object.keys(spec.quantities);
+  const hands = Object.entries(spec.quantities).filter(([, { values }]) => values);
+  const keys = Object.keys(spec.quantities).filter((key) => !spec.quantities[key].patch);
 
-  function clean(key, value) {
-    const { low, high, whole, smallest = 0 } = spec.quantities[key];
+  function clean(key, given) {
+    const { low, high, whole, most, smallest = 0 } = spec.quantities[key];
+    if (most) return given.slice(0, most).map((one) => clamp(one, low, high));
+    const value = Number(given);
     const inside = clamp(whole ? Math.round(value) : value, low, high);
     return Math.abs(inside) < smallest ? (inside < 0 ? -smallest : smallest) : inside;
   }
@@ -205,12 +224,14 @@ export function instrument(spec) {
     const rows = html("div", { class: "fx-rows" });
     const views = spec.views.map((view) => makeView(view, read, move, schedule));
     const figures = views.map(({ element }) => element);
-    const sliders = keys.map((key) =>
-      makeSlider(`${id}-${key}`, spec.quantities[key], (value) => move({ [key]: value })),
-    );
-    sliders.forEach(({ input }, i) => (input.dataset.key = keys[i]));
+    const sliders = {};
+    for (const [key, quantity] of hands) {
+      const { patch = (value) => ({ [key]: value }) } = quantity;
+      sliders[key] = makeSlider(`${id}-${key}`, quantity, (value) => move(patch(value, read())));
+      sliders[key].input.dataset.key = key;
+    }
     const groups = spec.groups.map((group) =>
-      html("div", { class: "fx-sliders" }, ...group.keys.map((key) => sliders[keys.indexOf(key)].element)),
+      html("div", { class: "fx-sliders" }, ...group.keys.map((key) => sliders[key].element)),
     );
     const presets = spec.presets.map(({ text, set }) => button(text, () => leap(set(read()))));
     const sentence = html("div", { class: "fx-conclusion" });
@@ -253,9 +274,9 @@ export function instrument(spec) {
       }
       schedule();
       const eased = 1 - (1 - part) ** 3;
-      return Object.fromEntries(
-        keys.map((key) => [key, glide.from[key] + (state[key] - glide.from[key]) * eased]),
-      );
+      const between = (from, to) =>
+        Array.isArray(to) ? paired(from, to).map((pair) => between(...pair)) : from + (to - from) * eased;
+      return Object.fromEntries(keys.map((key) => [key, between(glide.from[key], state[key])]));
     }
 
     function say() {
@@ -269,7 +290,8 @@ export function instrument(spec) {
       shown = follow(state, now);
       rows.innerHTML = spec.rows(state).map(row).join("");
       sentence.textContent = spec.conclusion(state);
-      sliders.forEach((slider, i) => slider.show(state[keys[i]]));
+      for (const [key, { read: shownBy = () => state[key] }] of hands)
+        sliders[key].show(shownBy(state), state);
       for (const view of views) view.show(shown, state);
       clearTimeout(speaking);
       if (touched) speaking = setTimeout(say, HUSH);

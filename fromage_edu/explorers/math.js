@@ -37,7 +37,191 @@ export function scalarShare(u, v) {
   return bound > 0 ? measured / bound : 2 / 3;
 }
 
-// Numbers as text: 0.348, 1,645, 1.7 × 10³³; a minus is a minus sign, and nothing prints as NaN or Infinity.
+// ---- layers of different sizes
+
+const LEAST = 1e-12; // smaller changes count as none: their squares would vanish among the others
+const counted = (size) => (size < LEAST ? 0 : size);
+
+// The relative sizes of `depth` layers: where the list ends, its last entry goes on.
+export const sizesOf = (depth, sizes) =>
+  Array.from({ length: depth }, (_, l) => counted(sizes[Math.min(l, sizes.length - 1)]));
+
+// After each layer: the sum of squares S, deep relative trust D, its limit e^S − 1, and what all layers make together.
+export function trusts(sizes) {
+  const sums = { S: 0, D: 0, chain: 0 };
+  return sizes.map((size) => {
+    sums.S += size * size;
+    sums.D += Math.log1p(size * size);
+    sums.chain += Math.log1p(size);
+    const [D, limit, chain] = [sums.D, sums.S, sums.chain].map(Math.expm1);
+    return { S: sums.S, D, limit, chain };
+  });
+}
+
+// ---- a linear network of square layers, the same in every browser
+
+const WIDE = 8; // the width of its layers
+function dot(a, b) {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
+  return sum;
+}
+const times = (matrix, x) => matrix.map((line) => dot(line, x));
+const frobenius = (matrix) => Math.sqrt(matrix.reduce((sum, line) => sum + dot(line, line), 0));
+const combine = (a, one, b, other) => one.map((line, i) => line.map((x, j) => a * x + b * other[i][j]));
+
+// Standard normal numbers from a seed (mulberry32 and Box–Muller).
+function normals(seed) {
+  const uniform = () => {
+    seed = (seed + 0x6d2b79f5) | 0;
+    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return (((t ^ (t >>> 14)) >>> 0) + 0.5) / 4294967296;
+  };
+  return () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
+}
+
+// The lines of a matrix, made orthonormal one after the other.
+function orthonormal(matrix) {
+  return matrix.reduce((done, line) => {
+    const rest = done.reduce((left, other) => {
+      const part = dot(left, other);
+      return left.map((x, i) => x - part * other[i]);
+    }, line);
+    const length = Math.hypot(...rest);
+    return [...done, rest.map((x) => x / length)];
+  }, []);
+}
+
+// The largest singular value: rotations of two lines at a time until all are orthogonal (one-sided Jacobi).
+export function operatorNorm(matrix) {
+  const lines = matrix.map((line) => Float64Array.from(line));
+  // Turns two lines in place until they are orthogonal; whether there was anything to turn.
+  const turn = (a, b) => {
+    const [aa, bb, ab] = [dot(a, a), dot(b, b), dot(a, b)];
+    if (ab * ab <= 1e-28 * aa * bb) return false;
+    const zeta = (bb - aa) / (2 * ab);
+    const t = (zeta < 0 ? -1 : 1) / (Math.abs(zeta) + Math.sqrt(1 + zeta * zeta));
+    const c = 1 / Math.sqrt(1 + t * t);
+    for (let i = 0; i < a.length; i++) {
+      const [x, y] = [a[i], b[i]];
+      a[i] = c * (x - t * y);
+      b[i] = c * (y + t * x);
+    }
+    return true;
+  };
+  for (let sweep = 0, turned = true; turned && sweep < 40; sweep++) {
+    turned = false;
+    for (let p = 0; p < lines.length; p++)
+      for (let q = p + 1; q < lines.length; q++) turned = turn(lines[p], lines[q]) || turned;
+  }
+  return Math.sqrt(Math.max(...lines.map((line) => dot(line, line))));
+}
+
+const DEEPEST = 50;
+let ingredients; // of which every network is made: two rotations a layer, and a direction of its error
+function ingredientsOf() {
+  if (ingredients) return ingredients;
+  const normal = normals(1);
+  const square = () => Array.from({ length: WIDE }, () => Array.from({ length: WIDE }, normal));
+  ingredients = Array.from({ length: DEEPEST }, () => [
+    orthonormal(square()),
+    orthonormal(square()),
+    square(),
+  ]);
+  return ingredients;
+}
+
+// Layers W with condition number κ, and the part of each one's error at right angles to W, as long as W.
+function layersOf(conditioning) {
+  const stretch = spread(0.5, -0.5, WIDE).map((power) => conditioning ** power);
+  return ingredientsOf().map(([left, right, noise]) => {
+    const columns = right[0].map((_, j) => right.map((line, i) => stretch[i] * line[j]));
+    const weight = left.map((line) => columns.map((column) => dot(line, column)));
+    const norm = frobenius(weight);
+    const along = weight.reduce((sum, line, i) => sum + dot(line, noise[i]), 0) / norm ** 2;
+    const across = combine(1, noise, -along, weight);
+    return { weight, growth: stretch[0], across: combine(norm / frobenius(across), across, 0, weight) };
+  });
+}
+
+// The last few answers of a function of numbers.
+export function remembered(f) {
+  const known = new Map();
+  return (...numbers) => {
+    const key = numbers.join();
+    if (!known.has(key)) {
+      if (known.size > 8) known.clear();
+      known.set(key, f(...numbers));
+    }
+    return known.get(key);
+  };
+}
+const layersFor = remembered(layersOf);
+
+// The same with errors as long as W: with `alignment` 1 they are W itself, with 0 a random one at right angles to it (as
+// matrices). `share` is ρ/r: how the sizes in the two norms compare.
+export const linearNetwork = remembered((alignment, conditioning) => {
+  const rest = Math.sqrt(1 - alignment * alignment);
+  return layersFor(conditioning).map(({ weight, growth, across }) => {
+    const change = combine(alignment, weight, rest, across);
+    return { weight, change, growth, share: operatorNorm(change) / growth };
+  });
+});
+
+// After each layer: the relative change of the network's output for one input, squared, and what X1 and Theorem 1 allow,
+// all as log10. The change is carried through the layers by itself: no digits are lost where it is small.
+export function functionChange(sizes, alignment, conditioning) {
+  const layers = linearNetwork(alignment, conditioning);
+  const trust = trusts(sizes);
+  const constant = Math.log10(2 * WIDE * conditioning ** 2);
+  let h = Array(WIDE).fill(1 / Math.sqrt(WIDE));
+  let e = Array(WIDE).fill(0);
+  let [growth, compound] = [0, 0]; // the logarithms of ∏‖W‖₂ and ∏(1 + ρ)
+  return sizes.map((size, l) => {
+    const { weight, change, growth: most, share } = layers[l];
+    const error = times(change, h.map((x, i) => x + e[i]));
+    e = times(weight, e).map((x, i) => x + size * error[i]);
+    h = times(weight, h);
+    growth += Math.log(most);
+    compound += Math.log1p(size * share);
+    const gain = growth - Math.log(Math.hypot(...h));
+    return {
+      measured: 2 * Math.log10(Math.hypot(...e) / Math.hypot(...h)),
+      operator: 2 * (Math.log10(Math.expm1(compound)) + gain / Math.LN10),
+      theorem: (l + 1) * constant + Math.log10(trust[l].D),
+    };
+  });
+}
+
+// ---- one wide layer, W = [1 0]
+
+const radians = (degrees) => (degrees * Math.PI) / 180;
+const exact = (x) => (Math.abs(x) < 1e-15 ? 0 : x); // the cosine of 90° is 0
+export const cosine = (degrees) => exact(Math.cos(radians(degrees)));
+export const sine = (degrees) => exact(Math.sin(radians(degrees)));
+
+// x at an angle from the row space of W, ΔW of a size in a direction: the relative change of f, squared, and its bounds.
+export function wideLayer(angle, given, direction) {
+  const size = counted(given);
+  const [old, change] = [cosine(angle), size * cosine(angle - direction)];
+  const trust = size * size; // ‖W‖ = 1, one layer
+  const tau = 1 / old; // ‖W‖‖x‖/|Wx|
+  return {
+    ...{ size, old, change, trust, tau, measured: (change / old) ** 2 },
+    theorem: 2 * 2 * trust, // (2·n*·κ²)·D with n* = 2 and κ = 1
+    restricted: 2 * tau * tau * trust,
+    operator: (tau * size) ** 2,
+  };
+}
+
+// The angle beyond which the change is more than Theorem 1 allows, whatever its size; 90 where it never is. Directions
+// from 0 to 180 are enough: ΔW and −ΔW change f by as much.
+export function failingAngle(direction) {
+  return (Math.atan2(2 - cosine(direction), sine(direction)) * 180) / Math.PI;
+}
+
+// ---- numbers as text: 0.348, 1,645, 1.7 × 10³³; a minus is a minus sign, and nothing prints as NaN or Infinity.
 const SUPERSCRIPTS = {
   "-": "⁻",
   0: "⁰",

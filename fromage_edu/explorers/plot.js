@@ -82,6 +82,15 @@ export function place(labels, { width, height }, obstacles = []) {
     .join("");
 }
 
+// Names of curves { text, kind, y } beside their ends, in their order from top to bottom and clear of each other.
+export function beside(x, labels, low, high) {
+  const sorted = labels.toSorted((one, other) => one.y - other.y);
+  const ys = sorted.map(({ y }) => clamp(y + 5, low, high));
+  for (let i = 1; i < ys.length; i++) ys[i] = Math.max(ys[i], ys[i - 1] + 15);
+  for (let i = ys.length - 1, most = high; i >= 0; i--, most = ys[i + 1] - 15) ys[i] = Math.min(ys[i], most);
+  return sorted.map(({ text, kind }, i) => label(x, ys[i], text, kind)).join("");
+}
+
 // What leaves the box is cut off, with no id to keep unique.
 export const clipped = ({ left, top, right, bottom }, ...children) =>
   tag(

@@ -1,14 +1,25 @@
 """math.js and the Python library agree over a grid, and numbers read well at the ends of every range."""
 
 import itertools
+import math
 import re
+from functools import partial
 
 import pytest
 import torch
 
-from fromage_edu.bounds import scalar_bound, scalar_chain_bound, scalar_terms
+from fromage_edu.bounds import (
+    functional_bound,
+    operator_bound,
+    restricted_bound,
+    scalar_bound,
+    scalar_chain_bound,
+    scalar_terms,
+    tau,
+)
 from fromage_edu.explorers.base import SHARED
-from fromage_edu.trust import deep_relative_trust, euclidean_trust
+from fromage_edu.spectra import condition_number, operator_norm
+from fromage_edu.trust import deep_relative_trust, euclidean_trust, relative_sizes
 
 DEPTHS = [1, 2, 3, 10, 30, 100, 1000]
 STEPS = [0.0, 1e-8, 1e-4, 0.001, 0.01, 0.1, 0.3, 0.7, 1.0]
@@ -83,6 +94,97 @@ def test_the_share_is_between_zero_and_one(call):
     shares = call([["scalarShare", *point] for point in grid])
     assert all(0 <= share <= 1 + 1e-12 for share in shares)
     assert shares[grid.index((1, 1))] == 1 and shares[grid.index((0, 0))] == 2 / 3
+
+
+SIZES = [[0.1], [0.0, 0.5, 0.0], [1.0, 0.01], [0.3, 0.0, 1e-9, 0.02], [1.0], [1e-9], [0.0]]
+
+
+def test_layers_of_different_sizes_agree_with_the_library(call):
+    for sizes in SIZES:
+        full = call([["sizesOf", 50, sizes]])[0]
+        assert full == (sizes + [sizes[-1]] * 50)[:50]
+        for depth, found in enumerate(call([["trusts", full]])[0], start=1):
+            assert close(found["D"], deep_relative_trust(full[:depth]).item())
+            assert close(found["S"], math.fsum(size**2 for size in full[:depth]))
+            assert close(found["limit"], math.expm1(math.fsum(size**2 for size in full[:depth])))
+            chain = scalar_chain_bound([1.0] * depth, full[:depth]).measured.item()
+            assert close(found["chain"] ** 2, chain, rel=1e-9)
+            assert found["S"] <= found["D"] * (1 + 1e-12) and found["D"] <= found["limit"] * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("conditioning", [1, 3, 100])
+@pytest.mark.parametrize("alignment", [0, 0.35, 1])
+def test_the_linear_network_is_what_it_is_said_to_be(call, alignment, conditioning):
+    layers = call([["linearNetwork", alignment, conditioning]])[0]
+    weights = torch.tensor([one["weight"] for one in layers], dtype=torch.float64)
+    changes = torch.tensor([one["change"] for one in layers], dtype=torch.float64)
+    assert weights.shape == (50, 8, 8)
+    assert condition_number(weights).tolist() == pytest.approx([conditioning] * 50, rel=1e-9)
+    norms = weights.square().sum((1, 2)), changes.square().sum((1, 2)), (weights * changes).sum((1, 2))
+    assert close(norms[1].tolist(), norms[0].tolist(), rel=1e-9)
+    assert (norms[2] / norms[0]).tolist() == pytest.approx([alignment] * 50, abs=1e-9)
+    assert [one["growth"] for one in layers] == pytest.approx(operator_norm(weights).tolist())
+    shares = operator_norm(changes) / operator_norm(weights)
+    assert [one["share"] for one in layers] == pytest.approx(shares.tolist(), rel=1e-9)
+
+
+@pytest.mark.parametrize("conditioning", [1, 3, 100])
+@pytest.mark.parametrize("alignment", [0, 0.35, 1])
+def test_its_change_and_its_bounds_agree_with_the_library(call, alignment, conditioning):
+    layers = call([["linearNetwork", alignment, conditioning]])[0]
+    before = [torch.tensor(one["weight"], dtype=torch.float64) for one in layers]
+    changes = [torch.tensor(one["change"], dtype=torch.float64) for one in layers]
+    x = torch.ones(8, dtype=torch.float64)
+    for sizes in SIZES[:-1]:
+        full = call([["sizesOf", 50, sizes]])[0]
+        found = call([["functionChange", full, alignment, conditioning]])[0]
+        after = [one + size * change for one, size, change in zip(before, full, changes, strict=True)]
+        for depth in (1, 2, 7, 30, 50):
+            if not any(full[:depth]):
+                assert found[depth - 1]["measured"] == -math.inf
+                continue
+            # W + ΔW − W is rounded: changes of 1e-9 have seven digits.
+            near = partial(pytest.approx, abs=1e-5 if min(filter(None, full[:depth])) < 1e-6 else 1e-9)
+            theorem = functional_bound(before[:depth], after[:depth], x, log10=True)
+            assert found[depth - 1]["measured"] == near(theorem.measured.item())
+            assert found[depth - 1]["theorem"] == near(theorem.bound.item())
+            operator = operator_bound(before[:depth], after[:depth], x)
+            gain = 2 * (math.log10(operator.bound.item()) - math.log10(operator.measured.item()))
+            assert (
+                found[depth - 1]["operator"] - found[depth - 1]["measured"] == near(gain) or abs(gain) < 1e-5
+            )
+            assert theorem.holds and operator.holds
+
+
+def test_at_random_deep_relative_trust_is_right_on_average(call):
+    """In a rotation W, the errors E at right angles to it, of its length, have a mean ‖Eh‖² of ‖h‖²."""
+    weight = torch.tensor(call([["linearNetwork", 0, 1]])[0][0]["weight"], dtype=torch.float64)
+    basis = torch.eye(64, dtype=torch.float64)
+    basis[0] = weight.flatten()
+    errors = torch.linalg.qr(basis.T).Q.T[1:].reshape(63, 8, 8) * weight.square().sum().sqrt()
+    h = torch.randn(8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert close((errors @ h).square().sum(-1).mean().item(), h.square().sum().item())
+
+
+def test_the_wide_layer_agrees_with_the_library(call):
+    grid = list(itertools.product([0, 12.5, 45, 63.5, 84, 89.9], [1e-3, 0.5, 1], [0, 5, 90, 133, 180]))
+    weight = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+    limits = {at: call([["failingAngle", at]])[0] for at in (0, 5, 90, 133, 180)}
+    for point, found in zip(grid, call([["wideLayer", *point] for point in grid]), strict=True):
+        angle, size, direction = point
+        at, to = math.radians(angle), math.radians(direction)
+        x = torch.tensor([math.cos(at), math.sin(at)], dtype=torch.float64)
+        change = torch.tensor([[size * math.cos(to), size * math.sin(to)]], dtype=torch.float64)
+        before, after = [weight], [weight + change]
+        theorem = functional_bound(before, after, x, as_printed=True)
+        restricted, operator = restricted_bound(before, after, x), operator_bound(before, after, x)
+        near = lambda value: pytest.approx(value.item(), rel=1e-8, abs=1e-24)  # noqa: E731
+        assert found["measured"] == near(theorem.measured) and found["theorem"] == near(theorem.bound)
+        assert found["tau"] == near(tau(before, x)[0]) and found["restricted"] == near(restricted.bound)
+        assert found["operator"] == near((operator.bound / (weight @ x).abs()).square().squeeze())
+        assert found["trust"] == near(deep_relative_trust(relative_sizes(before, after)))
+        assert theorem.holds == (angle <= limits[direction] + 1e-9)
+        assert restricted.holds and operator.holds
 
 
 READS = [

@@ -167,5 +167,3 @@ def check_matrix(matrix: Tensor, name: str) -> None:
         raise ValueError(f"{name} has shape {tuple(matrix.shape)}: give a matrix (..., m, n), m, n >= 1")
     if not matrix.isfinite().all():
         raise ValueError(f"{name} holds NaN or infinity: give finite numbers")
-
-

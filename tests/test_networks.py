@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from fromage_edu.networks import Perceptron
+from fromage_edu.networks import Perceptron, weight_matrices
 
 
 def by_hand(network, x, nonlinearity, last=True):
@@ -35,6 +35,24 @@ def test_hidden_layers_follow_the_recursion():
     assert [tuple(layer.shape) for layer in h] == [(2, 7, 3), (2, 7, 5), (2, 7, 4), (2, 7, 2)]
     for before, after, weight in zip(h, h[1:], network.weights, strict=False):
         torch.testing.assert_close(after, torch.tanh(before @ weight.T))
+
+
+@pytest.mark.parametrize("options", [{}, {"bias": True}, {"output_nonlinearity": False}], ids=str)
+def test_preactivations_go_into_the_nonlinearity(options):
+    network = Perceptron([3, 5, 4, 2], nn.Tanh(), **options)
+    x = torch.randn(2, 7, 3)
+    z, h = network.preactivations(x), network.hidden(x)
+    assert [tuple(layer.shape) for layer in z] == [(2, 7, 5), (2, 7, 4), (2, 7, 2)]
+    for into, outof in zip(z[:-1], h[1:], strict=False):
+        torch.testing.assert_close(torch.tanh(into), outof)
+    torch.testing.assert_close(z[-1].tanh() if network.output_nonlinearity else z[-1], h[-1])
+
+
+def test_weight_matrices_are_the_parameters_or_the_tensors_themselves():
+    network = Perceptron([3, 5, 2])
+    assert all(a is b for a, b in zip(weight_matrices(network), network.weights, strict=True))
+    tensors = (torch.ones(4, 2, 3), torch.ones(4, 1, 2))
+    assert all(a is b for a, b in zip(weight_matrices(tensors), tensors, strict=True))
 
 
 def test_one_example_or_none_will_do():
@@ -119,6 +137,22 @@ def test_learnable_nonlinearities_are_parameters_too():
             lambda: Perceptron([3, 2])(torch.tensor(1.0)),
             ValueError,
             "x has shape (): its last dimension must",
+        ),
+        (
+            lambda: weight_matrices([torch.ones(2, 3), torch.ones(4, 3)]),
+            ValueError,
+            "layer 1 of `network` returns 2 numbers and layer 2 takes 3: give the matrices first layer first",
+        ),
+        (lambda: weight_matrices([]), ValueError, "`network` has no layers: give at least one matrix"),
+        (
+            lambda: weight_matrices(torch.ones(2, 2)),
+            TypeError,
+            "`network` is a Tensor: give a Perceptron or its",
+        ),
+        (
+            lambda: weight_matrices(None),
+            TypeError,
+            "`network` is a NoneType: give a Perceptron or its matrices",
         ),
     ],
 )

@@ -110,6 +110,11 @@ def log_norm(tensor: Tensor, dims: int = 1) -> Tensor:
     return torch.where(squares == 0, -torch.inf, other.log() / 2) + peak.squeeze(-1).log()
 
 
+def log_square_ratio(top: Tensor, bottom: Tensor) -> Tensor:
+    """log(a²/b²) from log a and log b; 0/0 counts 0: what did not change did not change relatively either."""
+    return torch.where(top == -torch.inf, -torch.inf, 2 * (top - bottom))
+
+
 def from_logs(measured: Tensor, bound: Tensor, dtype: torch.dtype, *, log10: bool) -> Bound | LogBound:
     """The result in the unit asked for, of one shape, from natural logarithms of both sides."""
     # Nothing changed: 0 times an infinite constant counts 0.

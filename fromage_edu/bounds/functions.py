@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from fromage_edu.bounds.core import Bound, LogBound, from_logs, log_expm1, log_norm
+from fromage_edu.bounds.core import Bound, LogBound, from_logs, log_expm1, log_norm, log_square_ratio
 from fromage_edu.bounds.pairs import (
     Layers,
     Network,
@@ -80,7 +80,7 @@ def functional_bound(
     if not as_printed:
         _check(pair, h, "Theorem 1")
     constant = _log_constant(pair.before, pair.transmissions)[..., None]
-    measured = 2 * (log_norm(move[-1]) - log_norm(h[-1]))
+    measured = log_square_ratio(log_norm(move[-1]), log_norm(h[-1]))
     bound = constant + log_expm1(pair.log_total())
     return from_logs(pair.finish(measured), _fit(pair, bound, measured), pair.dtype, log10=log10)
 
@@ -124,7 +124,7 @@ def magnitude_bound(
     if not as_printed:
         _check(pair, h, "Lemma 2")
     constant = _log_constant(pair.before, pair.transmissions)[..., None]
-    measured = 2 * (log_norm(h[-1] + move[-1]) - log_norm(h[-1]))
+    measured = log_square_ratio(log_norm(h[-1] + move[-1]), log_norm(h[-1]))
     bound = constant + pair.log_total()
     return from_logs(pair.finish(measured), _fit(pair, bound, measured), pair.dtype, log10=log10)
 
@@ -241,7 +241,7 @@ def restricted_bound(
     for inputs, weight, (alpha, beta) in layers:
         ratio = log_norm(weight, 2)[..., None] + log_norm(inputs) - log_norm(inputs @ weight.mT)
         constant = constant + 2 * ratio + math.log(2 * beta / alpha)
-    measured = 2 * (log_norm(move[-1]) - log_norm(h[-1]))
+    measured = log_square_ratio(log_norm(move[-1]), log_norm(h[-1]))
     bound = constant + log_expm1(pair.log_total())
     return from_logs(pair.finish(measured), _fit(pair, bound, measured), pair.dtype, log10=log10)
 

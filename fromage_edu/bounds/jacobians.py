@@ -7,7 +7,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fromage_edu.bounds.core import Bound, HypothesisError, LogBound, from_logs, log_expm1, log_norm
+from fromage_edu.bounds.core import (
+    Bound,
+    HypothesisError,
+    LogBound,
+    from_logs,
+    log_expm1,
+    log_norm,
+    log_square_ratio,
+)
 from fromage_edu.bounds.matrices import first_fall_after_rise
 from fromage_edu.bounds.pairs import (
     Layers,
@@ -238,7 +246,7 @@ def jacobian_bound(
         need_full_rank(pair.before, "Theorem 2", range(layer + 1, depth + 1))
     old = _jacobian(pair.before, old_slopes, layer)
     change = _jacobian(pair.after, new_slopes, layer) - old
-    measured = 2 * (log_norm(change, 2) - log_norm(old, 2))
+    measured = log_square_ratio(log_norm(change, 2), log_norm(old, 2))
     c1, c2 = _log_constants(pair.before, pair.transmissions, layer, as_printed)
     total = torch.zeros_like(c1)[..., None]
     if layer < depth:

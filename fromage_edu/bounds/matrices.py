@@ -7,7 +7,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from fromage_edu.bounds.core import Bound, HypothesisError, LogBound, from_logs, log_expm1, log_norm
+from fromage_edu.bounds.core import (
+    Bound,
+    HypothesisError,
+    LogBound,
+    from_logs,
+    log_expm1,
+    log_norm,
+    log_square_ratio,
+)
 from fromage_edu.networks import check_matrix, weight_matrices
 from fromage_edu.spectra import check_same_shapes, condition_number, result_dtype, working_dtype
 
@@ -228,7 +236,9 @@ def product_bound(
         raise HypothesisError("the product of the matrices is 0: its relative change is not defined")
     total = sum((2 * (log_norm(d, 2) - norm)).exp().log1p() for d, norm in zip(changes, norms, strict=True))
     constant = _printed_constant(old) if as_printed else _pivot_constant(old)
-    return from_logs(2 * (log_norm(change, 2) - size), constant + log_expm1(total), dtype, log10=log10)
+    return from_logs(
+        log_square_ratio(log_norm(change, 2), size), constant + log_expm1(total), dtype, log10=log10
+    )
 
 
 def _layer_constants(matrices) -> list[Tensor]:

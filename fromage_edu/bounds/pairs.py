@@ -68,9 +68,7 @@ def read_input(x: Tensor, layers: Layers) -> tuple[Tensor, bool]:
         raise TypeError(f"x is a {type(x).__name__}: give a tensor of shape (n_0,) or (N, n_0)")
     width = layers.widths[0]
     if not x.ndim or x.shape[-1] != width:
-        raise ValueError(
-            f"x has shape {tuple(x.shape)}: its last dimension must be the input width {width}"
-        )
+        raise ValueError(f"x has shape {tuple(x.shape)}: its last dimension must be the input width {width}")
     if x.is_complex() or not x.isfinite().all():
         raise ValueError("x holds NaN, infinity or complex numbers: give finite real inputs")
     single = x.ndim == 1

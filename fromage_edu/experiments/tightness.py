@@ -84,12 +84,12 @@ def _functional(function, **options) -> Callable[[Networks], Bound | LogBound]:
 
 #: Every inequality of Part I about networks and matrices.
 CASES = {
-    "Lemma 1, below": Case("F34", "rising", False, lambda nets: Bound(*_matvec(nets)[:2])),
-    "Lemma 1, above": Case("F34", "rising", False, lambda nets: Bound(*_matvec(nets)[1:])),
+    "Lemma 1, below": Case("F34", "tall", False, lambda nets: Bound(*_matvec(nets)[:2])),
+    "Lemma 1, above": Case("F34", "tall", False, lambda nets: Bound(*_matvec(nets)[1:])),
     "Lemma 2": Case("F35", "rising", True, _functional(bounds.magnitude_bound, log10=True)),
     "Lemma 3": Case("F36", "square", False, lambda nets: bounds.sum_bound(nets.weights)),
-    "Lemma 4, below": Case("F37", "rising", False, lambda nets: Bound(*_matmat(nets)[:2])),
-    "Lemma 4, above": Case("F37", "rising", False, lambda nets: Bound(*_matmat(nets)[1:])),
+    "Lemma 4, below": Case("F37", "tall", False, lambda nets: Bound(*_matmat(nets)[:2])),
+    "Lemma 4, above": Case("F37", "tall", False, lambda nets: Bound(*_matmat(nets)[1:])),
     "Lemma 5": Case("F38", "valley", False, _product),
     "Theorem 1": Case("F12", "rising", True, _functional(bounds.functional_bound, log10=True)),
     "Theorem 1, restricted": Case("F12", "any", True, _functional(bounds.restricted_bound, log10=True)),
@@ -180,7 +180,8 @@ def networks(
     of a matrix, in random directions or, for a third of them, along the matrix itself.
 
     Args:
-        shape: "rising" (widths never shrink), "valley", "square", "any" or "scalar" (all widths 1).
+        shape: "tall" (one layer), "rising" (widths never shrink), "valley", "square", "any" or "scalar" (all
+            widths 1).
         needs_alpha: whether the leaky ReLU needs a slope other than 0.
         count: how many networks.
         config: gives the largest depth and width.
@@ -225,6 +226,7 @@ def _widths(shape, config, generator) -> list[int]:
     widths = [_integer(1, config.width, generator) for _ in range(depth + 1)]
     bottom = _integer(0, depth, generator)
     shapes = {
+        "tall": sorted(widths[:2]),
         "rising": sorted(widths),
         "valley": sorted(widths[:bottom], reverse=True) + sorted(widths[bottom:]),
         "square": [widths[0]] * (depth + 1),

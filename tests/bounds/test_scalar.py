@@ -8,7 +8,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fromage_edu.bounds import Bound, HypothesisError, scalar_bound, scalar_chain_bound, scalar_terms
+from fromage_edu.bounds import (
+    HypothesisError,
+    exponential_bound,
+    scalar_bound,
+    scalar_chain_bound,
+    scalar_terms,
+)
+
+pytestmark = pytest.mark.result("F11")
 
 CHANGES = st.floats(-1e3, 1e3, allow_subnormal=False)
 CHAINS = st.lists(CHANGES | st.sampled_from([-1.0, -2.0, 1.0, 0.0, 1e-8]), min_size=1, max_size=30)
@@ -119,21 +127,28 @@ def test_terms_are_differentiable():
     assert torch.autograd.gradcheck(lambda *args: tuple(scalar_bound(*args)), inputs)
 
 
-class TestBound:
-    def test_rounding_is_forgiven_by_dtype(self):
-        def just_above(dtype, excess):
-            return Bound(torch.tensor(1 + excess, dtype=dtype), torch.tensor(1.0, dtype=dtype)).holds
+@pytest.mark.result("F18")
+class TestExponential:
+    @given(st.lists(st.floats(0, 3), min_size=1, max_size=40))
+    def test_trust_lies_between_a_sum_of_squares_and_an_exponential(self, sizes):
+        bound = exponential_bound(sizes)
+        squares = mpmath.fsum(mpmath.mpf(r) ** 2 for r in sizes)
+        assert bound.bound.item() == pytest.approx(float(mpmath.expm1(squares)), rel=1e-11, abs=1e-300)
+        assert bound.holds and bound.measured.item() >= float(squares) * (1 - 1e-12)
 
-        assert just_above(torch.float64, 5e-10) and not just_above(torch.float64, 5e-9)
-        assert just_above(torch.float32, 5e-5) and not just_above(torch.float32, 5e-4)
+    @pytest.mark.parametrize("x", [0.1, 1.0, 2.0])
+    def test_equal_sizes_rise_to_the_limit_with_depth(self, x):
+        depths = [1, 10, 100, 1000, 100_000]
+        bounds = [exponential_bound(torch.full((n,), x / n**0.5, dtype=torch.float64)) for n in depths]
+        trusts = [bound.measured.item() for bound in bounds]
+        assert trusts == sorted(trusts)
+        assert trusts[-1] == pytest.approx(mpmath.expm1(x**2), rel=1e-3)
 
-    def test_nan_never_holds_and_infinity_holds(self):
-        nan, inf, one = (torch.tensor(x) for x in (float("nan"), float("inf"), 1.0))
-        assert not Bound(nan, one).holds and not Bound(one, nan).holds
-        assert Bound(inf, inf).holds and Bound(one, inf).holds and not Bound(inf, one).holds
-
-    def test_slack_of_nothing_measured_is_infinite(self):
-        assert Bound(torch.tensor(0.0), torch.tensor(0.0)).slack == float("inf")
+    def test_shapes_and_precision(self):
+        bound = exponential_bound(torch.rand(2, 3, 5))
+        assert bound.measured.shape == bound.bound.shape == (2, 3) and bound.bound.dtype == torch.float32
+        with pytest.raises(ValueError, match="sizes hold -1: a relative size"):
+            exponential_bound([-1.0])
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ const layerwise = {
   tab: "Layer by layer",
   title: () => "Drag a bar: how sizes r add up (S), compound (D) and move a linear network, all squared",
   frame(state, { width, height }) {
-    const [left, right] = [44, width - 88];
+    const [left, right] = [47, width - 88];
     const bars = { left, right, top: height - 106, bottom: height - 36 };
     const box = { left, right, top: 10, bottom: bars.top - 22 };
     const { D, limit } = endOf(state);

@@ -53,7 +53,7 @@
         if (!Object.hasOwn(entry.opening, key)) continue;
         const values = text.split(",").map((part) => (part.trim() === "" ? NaN : Number(part)));
         const value = Array.isArray(entry.opening[key]) ? values : values.length > 1 ? NaN : values[0];
-        if (values.every(Number.isFinite)) patch[key] = entry.clean(key, value);
+        if ([value].flat().every(Number.isFinite)) patch[key] = entry.clean(key, value);
       }
       target ??= entry.place;
     }

@@ -141,7 +141,7 @@ function makePicture(view, element, read, move, schedule) {
   const keep = (event) => {
     if (event.touches.length > 1) return;
     const at = point(event.touches[0]);
-    if (nearest(at).hit || taken(at, REACH)) event.preventDefault();
+    if (hand || nearest(at).hit || taken(at, REACH)) event.preventDefault(); // the pointer came down first
   };
   svg.addEventListener("touchstart", keep, { passive: false });
   svg.addEventListener("pointermove", drag);

@@ -47,9 +47,14 @@ const plane = {
     const tip = at([1 + size * cosine(direction), size * sine(direction)]);
     const [zero, w] = [at([0, 0]), at([1, 0])];
     const circle = spread(0, 90, 40).map((turn) => at([cosine(turn), sine(turn)]));
-    const bar = (y, value, kind) =>
-      rect(X(0), y - 6, X(value), y + 6, `fx-output ${kind}`) +
-      label(X(Math.max(0, value)) + 6, y + 4, `${kind === "fx-old" ? "f(x)" : "f̃(x)"} = ${number(value)}`);
+    const bar = (y, value, kind) => {
+      const text = `${kind === "fx-old" ? "f(x)" : "f̃(x)"} = ${number(value)}`;
+      const end = X(value) + 6;
+      const spot = end + 8.6 * text.length < whole.width ? [end, "start"] : [whole.width - 2, "end"];
+      return (
+        rect(X(0), y - 6, X(value), y + 6, `fx-output ${kind}`) + label(spot[0], y + 4, text, "", spot[1])
+      );
+    };
     const rows = [box.bottom + 42, box.bottom + 66];
     const labels = [
       {
@@ -107,7 +112,7 @@ const plane = {
     return {
       ink:
         line(box.left, zero[1], box.right, zero[1], "fx-axis") +
-        line(zero[0], box.top - 8, zero[0], box.bottom, "fx-null") +
+        line(zero[0], box.top - 8, zero[0], box.bottom, "fx-kernel") +
         path(circle, "fx-faint") +
         line(input[0], input[1], input[0], zero[1], "fx-guide fx-drop") +
         line(zero[0], zero[1], input[0], zero[1], "fx-line fx-shadow") +

@@ -5,8 +5,9 @@ import re
 from fractions import Fraction
 
 import pytest
+import torch
 
-from fromage_edu.bounds import scalar_bound
+from fromage_edu.bounds import functional_bound, operator_bound, restricted_bound, scalar_bound
 from fromage_edu.explorers.base import standalone_page
 from fromage_edu.trust import deep_relative_trust
 
@@ -19,6 +20,19 @@ def page_of(widgets, theme="light"):
     return text.replace("</main>", '<p style="height: 900px" id="end">The end.</p></main>')
 
 
+def go(page, hash):
+    """Give the page another hash, and wait until it is drawn."""
+    page.evaluate(
+        """(hash) => new Promise((done) => {
+          if (location.hash === hash) return done();
+          const drawn = () => requestAnimationFrame(() => requestAnimationFrame(done));
+          addEventListener("hashchange", drawn, { once: true });
+          location.hash = hash;
+        })""",
+        hash,
+    )
+
+
 def settle(page):
     """Wait until presets have glided and the picture is drawn."""
     page.wait_for_timeout(350)
@@ -29,7 +43,12 @@ def state_of(page, name):
     # A timer set after the host's own rings after it.
     page.evaluate("new Promise((done) => setTimeout(done, 260))")
     part = re.search(re.escape(name) + r"\?([^;]*)", page.evaluate("location.hash"))
-    return {key: float(value) for key, value in re.findall(r"(\w+)=([^&;]+)", part[1])} if part else None
+    if not part:
+        return None
+    pairs = re.findall(r"(\w+)=([^&;]+)", part[1])
+    return {
+        key: [float(one) for one in text.split(",")] if key == "sizes" else float(text) for key, text in pairs
+    }
 
 
 def value_of(text):
@@ -135,3 +154,136 @@ def drag(page, selector, to, start=None):
 
 def grip(view, number=0, name="ScalarNetwork"):
     return f".explorer-{name} .fx-view:nth-child({view}) .fx-grip >> nth={number}"
+
+
+HEIGHTS = """async ([states, tabs]) => {
+  const next = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  const all = [];
+  for (const state of states) {
+    location.hash = state;
+    for (let tab = 0; tab < tabs; tab++) {
+      for (const place of document.querySelectorAll(".fx-tabs[aria-label=Picture]"))
+        place.querySelectorAll("button")[tab]?.click();
+      await next();
+      const height = (kind) =>
+        [...document.querySelectorAll(kind)].map((one) => one.getBoundingClientRect().height);
+      all.push([state, ...height(".explorer"), ...height(".fx")]);
+    }
+  }
+  return all;
+}"""
+
+
+def check_heights(page, states, tabs):
+    """No state of the URL and no tab needs another height than is kept before the script runs."""
+    bare = page.evaluate(
+        """() => [...document.querySelectorAll('.explorer')].map((place) => {
+          const copy = place.cloneNode(false);
+          place.after(copy);
+          const { height } = copy.getBoundingClientRect();
+          copy.remove();
+          return height;
+        })"""
+    )
+    count = len(bare)
+    for state, *heights in page.evaluate(HEIGHTS, [states, tabs]):
+        assert heights[:count] == pytest.approx(bare, abs=0.5), state
+        # Space that is kept for nothing is a gap.
+        pairs = zip(heights[:count], heights[count:], strict=True)
+        assert max(heights[:count]) > 0 and all(kept - used < 1 for kept, used in pairs), state
+
+
+LABELS = """async (states) => {
+  const next = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  const faults = [];
+  for (const state of states) {
+    location.hash = state;
+    await next();
+    for (const svg of document.querySelectorAll(".fx-view > svg")) {
+      if (!svg.clientWidth) continue;
+      const frame = svg.getBoundingClientRect();
+      const texts = [...svg.querySelectorAll("text")].map((text) => [text, text.getBoundingClientRect()]);
+      for (const [text, box] of texts) {
+        const out = Math.max(frame.left - box.left, box.right - frame.right, frame.top - box.top,
+          box.bottom - frame.bottom);
+        if (out > 1) faults.push(`${state}: "${text.textContent}" is cut off by ${out.toFixed(1)} px`);
+      }
+      for (const [i, [text, one]] of texts.entries())
+        for (const [other, two] of texts.slice(i + 1)) {
+          const wide = Math.min(one.right, two.right) - Math.max(one.left, two.left);
+          const high = Math.min(one.bottom, two.bottom) - Math.max(one.top, two.top);
+          if (wide > 3 && high > 6)
+            faults.push(`${state}: "${text.textContent}" over "${other.textContent}"`);
+        }
+    }
+  }
+  return faults;
+}"""
+
+
+def faults_of_labels(page, states):
+    """Labels of the pictures that are cut off or stand over one another, in words."""
+    return page.evaluate(LABELS, states)
+
+
+def check_deep(page, depth, sizes, alignment=0.0, conditioning=1.0, layer=15):
+    """The numbers and the sentence of DeepTrust against the library."""
+    depth = int(depth)
+    full = (list(sizes) + [sizes[-1]] * depth)[:depth]
+    full = [size if size >= 1e-12 else 0.0 for size in full]
+    flat, deep = math.fsum(size**2 for size in full), deep_relative_trust(full).item()
+    chain = math.expm1(math.fsum(math.log1p(size) for size in full))
+    shown = rows_of(page, "DeepTrust")
+    for value, exact in zip(shown, (flat, deep, chain), strict=False):
+        assert near(value, exact), (depth, sizes)
+    sentence = conclusion_of(page, "DeepTrust")
+    if not any(full):
+        assert shown[3] == 0 and sentence.startswith("No layer changes: every distance is 0")
+        return
+    assert shown[3] > 0
+    theorem, operator = sentence.split("Theorem 1 lies ")[1].split("above the measured square, X1 ")
+    if alignment == 1:
+        assert near(shown[3], chain)
+    if alignment == 1 and conditioning == 1:
+        assert operator == "meets it."
+    measured = 2 * math.log10(shown[3])
+    constant = depth * math.log10(2 * 8 * conditioning**2) + math.log10(deep)
+    assert value_of(theorem) == pytest.approx(constant - measured, abs=0.11)
+    assert operator == "meets it." or 0 <= value_of(operator) <= value_of(theorem)
+    if sum(size > 0 for size in full) > 1:
+        assert near(value_of(sentence.split("S = ")[1]), flat) and near(
+            value_of(sentence.split("D = ")[1]), deep
+        )
+        assert ("right on average" in sentence) == (alignment == 0 and conditioning == 1)
+    else:
+        assert sentence.startswith("Only one layer changes")
+
+
+def check_wide(page, angle, size, direction):
+    """The numbers and the sentence of WideLayer against the library."""
+    size = size if size >= 1e-12 else 0.0
+    at, to = math.radians(angle), math.radians(direction)
+    x = torch.tensor([math.cos(at), math.sin(at)], dtype=torch.float64)
+    before = [torch.tensor([[1.0, 0.0]], dtype=torch.float64)]
+    after = [before[0] + size * torch.tensor([[math.cos(to), math.sin(to)]], dtype=torch.float64)]
+    theorem = functional_bound(before, after, x, as_printed=True)
+    repair, operator = restricted_bound(before, after, x).bound.item(), operator_bound(before, after, x)
+    operator = (operator.bound / x[0].abs()).item() ** 2
+    measured, allowed = theorem.measured.item(), theorem.bound.item()
+    for value, exact in zip(rows_of(page, "WideLayer"), (measured, allowed, repair, operator), strict=True):
+        assert near(value, exact) or exact < 1e-20 > value, (angle, size, direction)
+    sentence = conclusion_of(page, "WideLayer")
+    if size == 0:
+        assert sentence.startswith("W does not change")
+        return
+    assert near(value_of(sentence.split("squared change ")[1]), measured) or measured < 1e-20
+    assert near(value_of(sentence.split("Theorem 1 allows, ")[1]), allowed)
+    assert ("the theorem fails" in sentence) == (measured > allowed * (1 + 1e-9))
+    if "Turn x beyond" in sentence:
+        limit = math.radians(value_of(sentence.split("Turn x beyond ")[1]) + 0.06)
+        assert math.cos(limit - to) ** 2 > 4 * math.cos(limit) ** 2
+    assert near(value_of(sentence.split("its bound ")[1]), repair)
+    assert (
+        near(value_of(sentence.split("so does X1, ")[1]), operator)
+        and measured <= min(operator, repair) * 1.001
+    )

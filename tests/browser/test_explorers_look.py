@@ -6,7 +6,15 @@ import xml.etree.ElementTree
 from pathlib import Path
 
 import pytest
-from explorer_page import check_scalar, check_trust, conclusion_of, page_of, settle
+from explorer_page import (
+    check_heights,
+    check_scalar,
+    check_trust,
+    conclusion_of,
+    faults_of_labels,
+    page_of,
+    settle,
+)
 
 from fromage_edu.explorers import ScalarNetwork, TrustRegions
 
@@ -66,45 +74,13 @@ def reachable(count, seed=5):
     ]
 
 
-HEIGHTS = """async ([states, tabs]) => {
-  const next = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-  const all = [];
-  for (const state of states) {
-    location.hash = state;
-    for (let tab = 0; tab < tabs; tab++) {
-      for (const place of document.querySelectorAll(".fx-tabs[aria-label=Picture]"))
-        place.querySelectorAll("button")[tab]?.click();
-      await next();
-      const height = (kind) =>
-        [...document.querySelectorAll(kind)].map((one) => one.getBoundingClientRect().height);
-      all.push([state, ...height(".explorer"), ...height(".fx")]);
-    }
-  }
-  return all;
-}"""
-
-
 @pytest.mark.parametrize("finger", [False, True])
 @pytest.mark.parametrize("width", [320, 344, 360, 390, 700, 1280])
 def test_nothing_jumps(show, width, finger):
     """The space is there before the script runs, and no state and no tab needs more of it."""
     touch = {"has_touch": True, "is_mobile": True} if finger else {}
     page = show(TrustRegions(), ScalarNetwork(), width=width, **touch)
-    bare = page.evaluate(
-        """() => [...document.querySelectorAll('.explorer')].map((place) => {
-          const copy = place.cloneNode(false);
-          place.after(copy);
-          const { height } = copy.getBoundingClientRect();
-          copy.remove();
-          return height;
-        })"""
-    )
-    for state, *heights in page.evaluate(HEIGHTS, [reachable(50), 3 if width < 640 else 1]):
-        assert heights[:2] == pytest.approx(bare, abs=0.5), state
-        # Space that is kept for nothing is a gap.
-        assert max(heights[:2]) > 0 and all(
-            kept - used < 1 for kept, used in zip(heights[:2], heights[2:], strict=True)
-        ), state
+    check_heights(page, reachable(50), 3 if width < 640 else 1)
 
 
 @pytest.mark.parametrize("width", [320, 640])
@@ -135,32 +111,6 @@ def test_the_larger_text_of_a_reader_fits(show):
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
-LABELS = """async (states) => {
-  const next = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-  const faults = [];
-  for (const state of states) {
-    location.hash = state;
-    await next();
-    for (const svg of document.querySelectorAll(".fx-view > svg")) {
-      if (!svg.clientWidth) continue;
-      const frame = svg.getBoundingClientRect();
-      const texts = [...svg.querySelectorAll("text")].map((text) => [text, text.getBoundingClientRect()]);
-      for (const [text, box] of texts) {
-        const out = Math.max(frame.left - box.left, box.right - frame.right, frame.top - box.top,
-          box.bottom - frame.bottom);
-        if (out > 1) faults.push(`${state}: "${text.textContent}" is cut off by ${out.toFixed(1)} px`);
-      }
-      for (const [i, [text, one]] of texts.entries())
-        for (const [other, two] of texts.slice(i + 1)) {
-          const wide = Math.min(one.right, two.right) - Math.max(one.left, two.left);
-          const high = Math.min(one.bottom, two.bottom) - Math.max(one.top, two.top);
-          if (wide > 3 && high > 6)
-            faults.push(`${state}: "${text.textContent}" over "${other.textContent}"`);
-        }
-    }
-  }
-  return faults;
-}"""
 CUT_ONCE = [
     "#ScalarNetwork?a=1.6&b=0.97&da=1.456&db=-0.7566",
     "#ScalarNetwork?a=1.34&b=0.55&da=1.9832&db=-0.3025",
@@ -174,7 +124,7 @@ CUT_ONCE = [
 @pytest.mark.parametrize("width", [320, 360, 390, 1280])
 def test_labels_are_whole_and_apart(show, width):
     page = show(TrustRegions(), ScalarNetwork(), width=width)
-    assert page.evaluate(LABELS, CUT_ONCE + reachable(40)) == []
+    assert faults_of_labels(page, CUT_ONCE + reachable(40)) == []
 
 
 def test_a_reader_with_few_colors_sees_tracks_bars_and_the_chosen_tab(show):

@@ -70,7 +70,7 @@ class LogBound(NamedTuple):
 
     @property
     def holds(self) -> Tensor:
-        """Whether measured ≤ bound, up to rounding: 1e-9 (float64) or 1e-4 (below) of 1 + |bound|, added.
+        """Whether measured ≤ bound, up to rounding: 1e-9 (float64) or 1e-4 (below) of 1 + abs(bound), added.
 
         Shape of `measured`, bool; NaN on either side does not hold.
 

@@ -57,9 +57,26 @@ def read_network(network: Network, name: str, nonlinearity) -> Layers:
     return Layers(
         [weight.to(wide) for weight in weights],
         [None if bias is None else bias.to(wide) for bias in biases],
-        phis,
+        [_in_working_precision(phi, wide) for phi in phis],
         result_dtype(*weights),
     )
+
+
+def _in_working_precision(phi, wide):
+    """φ itself, or a learnable one (such as PReLU) with its parameters in working precision."""
+    state = {name: tensor.to(wide) for name, tensor in phi.named_parameters()} if _learns(phi) else {}
+    if not state:
+        return phi
+
+    def learned(z):
+        return torch.func.functional_call(phi, state, (z,))
+
+    learned.__name__ = f"{name_of(phi)}({', '.join(str(each.tolist()) for each in state.values())})"
+    return learned
+
+
+def _learns(phi) -> bool:
+    return isinstance(phi, nn.Module) and any(True for _ in phi.parameters())
 
 
 def read_input(x: Tensor, layers: Layers) -> tuple[Tensor, bool]:
@@ -126,7 +143,7 @@ def read_pair(before: Network, after: Network, x: Tensor, nonlinearity, transmis
     old, new = read_network(before, "before", nonlinearity), read_network(after, "after", nonlinearity)
     check_same_shapes(old.weights, new.weights)
     for one, two in zip(old.nonlinearities, new.nonlinearities, strict=True):
-        if one is not two and repr(one) != repr(two):
+        if one is not two and _name(one) != _name(two):
             raise ValueError(
                 f"`before` has {name_of(one)} where `after` has {name_of(two)}: only weights may differ"
             )
@@ -141,6 +158,10 @@ def read_pair(before: Network, after: Network, x: Tensor, nonlinearity, transmis
     constants = transmissions(old, transmission)
     dtype = torch.promote_types(torch.promote_types(old.dtype, new.dtype), result_dtype(x))
     return Pair(old, new, changes, inputs, single, constants, dtype)
+
+
+def _name(phi) -> str:
+    return repr(phi) if isinstance(phi, nn.Module) else name_of(phi)
 
 
 def transmissions(layers: Layers, given: Transmission | None) -> list[Transmission]:

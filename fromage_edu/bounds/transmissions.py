@@ -12,7 +12,7 @@ __all__ = ["Transmission", "estimate_transmission", "transmission"]
 
 
 class Transmission(NamedTuple):
-    """Constants with √α·|x − y| ≤ |φ(x) − φ(y)| ≤ √β·|x − y| for all x, y: squares of extreme slopes.
+    """Constants with α(x − y)² ≤ (φ(x) − φ(y))² ≤ β(x − y)² for all x, y: squares of extreme slopes.
 
     >>> Transmission(alpha=0.25, beta=1.0)
     Transmission(alpha=0.25, beta=1.0)
@@ -54,10 +54,11 @@ _FUNCTIONS = {
 
 
 def transmission(nonlinearity: Callable[[Tensor], Tensor]) -> Transmission:
-    """The best α and β of a nonlinearity, √α·|x − y| ≤ |φ(x) − φ(y)| ≤ √β·|x − y|, in closed form.
+    """The best α and β of a nonlinearity, α(x − y)² ≤ (φ(x) − φ(y))² ≤ β(x − y)², in closed form.
 
-    The paper's convention: α and β belong to squared differences. A leaky ReLU of slope a ≤ 1 has α = a² and
-    β = 1; ReLU (a = 0) and tanh (flat far out) have α = 0, with which Theorems 1 and 2 say nothing.
+    The paper's convention: α and β belong to squared differences; slopes lie between √α and √β in size. A
+    leaky ReLU of slope a ≤ 1 has α = a² and β = 1; ReLU (a = 0) and tanh (flat far out) have α = 0, with which
+    Theorems 1 and 2 say nothing.
 
     Args:
         nonlinearity: φ, an elementwise module or function: identity, (leaky) ReLU, tanh, sigmoid, ELU, GELU,
@@ -99,7 +100,7 @@ def transmission(nonlinearity: Callable[[Tensor], Tensor]) -> Transmission:
 def estimate_transmission(
     nonlinearity: Callable[[Tensor], Tensor], low: float = -10.0, high: float = 10.0, points: int = 100_001
 ) -> Transmission:
-    """α and β measured on a grid: extremes of |φ(x) − φ(y)|²/|x − y|² over its points.
+    """α and β measured on a grid: extremes of (φ(x) − φ(y))²/(x − y)² over its points.
 
     Neighbors are enough: the slope between any two points is a mean of those in between. Where slopes of both
     signs occur φ takes a value twice, and α = 0. An estimate: α from above, β from below, here only.

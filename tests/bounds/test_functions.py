@@ -228,6 +228,19 @@ def test_an_output_without_nonlinearity_has_no_transmission():
     assert functional_bound(relu, relu, torch.ones(2)).holds
 
 
+def test_a_learnable_nonlinearity_is_read_with_its_parameters():
+    before, after = (Perceptron([2, 3, 3], nn.PReLU(init=0.25)) for _ in range(2))
+    given, x = bounds.Transmission(1 / 16, 1.0), torch.randn(4, 2)
+    for function in (functional_bound, operator_bound):
+        bound = function(before, after, x, transmission=given)
+        same = function(before.weights, after.weights, x, nonlinearity=nn.LeakyReLU(0.25))
+        torch.testing.assert_close(tuple(bound), tuple(same))
+    operator_bound(before, before, x, transmission=given).measured.sum().backward()
+    other = Perceptron([2, 3, 3], nn.PReLU(init=0.5))
+    with pytest.raises(ValueError, match=re.escape("has PReLU([0.25]) where `after` has PReLU([0.5]): only")):
+        operator_bound(before, other, x, transmission=given)
+
+
 def test_shapes():
     before, after, _ = oracle.random_pair([3, 4, 4], 0)
     for shape in [(3,), (1, 3), (5, 3), (0, 3), (2, 5, 3)]:

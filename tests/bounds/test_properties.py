@@ -86,9 +86,7 @@ REACHED = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_gradient_ascent_breaks_no_bound(name):
-    config = dataclasses.replace(
-        PRESETS["quick"], networks=1, batch=1, ascents=4, starts=8, steps=50, seed=3
-    )
+    config = dataclasses.replace(PRESETS["quick"], networks=1, batch=1, ascents=4, starts=8, steps=50, seed=3)
     reached = run_point(Point(name, config)).ascent
     assert reached <= REACHED[name] * (1 + 1e-9)
     assert reached >= 0.4 * REACHED[name]

@@ -288,7 +288,7 @@ def page_text(rows, root=ROOT):
     if any(row["status"].startswith("not done") for row in rows):
         kinds.append("not done")
     has_page, parts = documented(root), [INTRO]
-    parts.append(f"| | {' | '.join(kinds)} | all |\n| --- | {'---: | ' * len(kinds)}---: |\n")
+    parts.append(f"| document | {' | '.join(kinds)} | all |\n| --- | {'---: | ' * len(kinds)}---: |\n")
     counted = {letter: [row for row in rows if row["id"][0] == letter] for letter in DOCUMENTS}
     for letter, (title, _) in DOCUMENTS.items():
         counts = [sum(row["status"].startswith(kind) for row in counted[letter]) for kind in kinds]

@@ -18,6 +18,7 @@ def by_hand(network, x, nonlinearity, last=True):
     return x
 
 
+@pytest.mark.result("F4")
 @pytest.mark.parametrize("nonlinearity", [nn.ReLU(), nn.Tanh(), nn.LeakyReLU(0.3), torch.sin])
 @pytest.mark.parametrize("output_nonlinearity", [True, False])
 @pytest.mark.parametrize("widths", [[3, 2], [3, 5, 4, 2], (1, 1, 1)])
@@ -27,6 +28,7 @@ def test_output_is_the_definition(widths, nonlinearity, output_nonlinearity):
     torch.testing.assert_close(network(x), by_hand(network, x, nonlinearity, output_nonlinearity))
 
 
+@pytest.mark.result("F4")
 def test_hidden_layers_follow_the_recursion():
     network = Perceptron([3, 5, 4, 2], nn.Tanh())
     x = torch.randn(2, 7, 3)

@@ -206,6 +206,7 @@ def test_the_page_has_the_ranges_of_python(show, cls):
         assert state_of(page, name) == {key: getattr(trait, end) for key, trait in cls.quantities().items()}
 
 
+@pytest.mark.result("F28")
 def test_numbers_and_sentence_are_true_at_the_ends(show):
     page = show(TrustRegions(), ScalarNetwork())
     for depth in (1, 2, 37, 1000):

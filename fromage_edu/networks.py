@@ -161,8 +161,12 @@ def check_matrix(matrix: Tensor, name: str) -> None:
     """Raise TypeError or ValueError unless this is a real, finite, non-empty matrix (..., m, n)."""
     if not isinstance(matrix, Tensor):
         raise TypeError(f"{name} is a {type(matrix).__name__}: give a tensor of shape (..., m, n)")
-    if matrix.is_complex() or matrix.dtype == torch.bool:
-        raise TypeError(f"{name} is {matrix.dtype}: give real numbers")
+    if matrix.layout != torch.strided:
+        raise TypeError(f"{name} is {matrix.layout}: convert it with .to_dense()")
+    # Formats of 8 bits hold no arithmetic of their own.
+    tiny = matrix.is_floating_point() and matrix.dtype.itemsize < 2
+    if matrix.is_complex() or matrix.dtype == torch.bool or tiny:
+        raise TypeError(f"{name} is {matrix.dtype}: give real numbers, such as its .float()")
     if matrix.ndim < 2 or not matrix.shape[-1] or not matrix.shape[-2]:
         raise ValueError(f"{name} has shape {tuple(matrix.shape)}: give a matrix (..., m, n), m, n >= 1")
     if not matrix.isfinite().all():

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from numbers import Integral
 from typing import NamedTuple
 
 import torch
@@ -256,7 +257,7 @@ def jacobian_bound(
 
 
 def _check_layer(layer, depth, first) -> None:
-    if isinstance(layer, bool) or not isinstance(layer, int):
+    if isinstance(layer, bool) or not isinstance(layer, Integral):
         raise TypeError(f"layer is {layer!r}: give a whole number from {first} to {depth}")
     if not first <= layer <= depth:
         raise ValueError(f"layer {layer} is not there: give one from {first} to {depth}")
@@ -280,8 +281,9 @@ def _slopes(layers: Layers, x: Tensor, *, kinks_allowed: bool = True) -> tuple[l
 def _derivative(phi, z: Tensor) -> Tensor:
     if isinstance(phi, nn.Identity):
         return torch.ones_like(z)
-    with torch.enable_grad():
-        point = z if z.requires_grad else z.detach().requires_grad_()
+    # Within torch.inference_mode there are no gradients at all, unless it is left and the tensor copied.
+    with torch.inference_mode(False), torch.enable_grad():
+        point = z if z.requires_grad else z.detach().clone().requires_grad_()
         (slope,) = torch.autograd.grad(phi(point).sum(), point, create_graph=z.requires_grad)
     return slope
 

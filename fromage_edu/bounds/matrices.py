@@ -1,7 +1,7 @@
 """Lemmas about matrices: what a matrix does to a length, and how far a product of matrices moves."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -115,7 +115,8 @@ def _stretch(left, right, lemma, argument, as_printed) -> MatvecBounds:
     if rows < columns and not as_printed:
         # M⁺M projects on the row space; for a lower rank κ = ∞ and the bound 0 holds everywhere.
         outside = log_norm(right - torch.linalg.pinv(left) @ product, 2) - log_norm(right, 2)
-        if ((outside > math.log(1e-9)) & kappa.isfinite()).any():
+        rounding = 1e-9 if dtype == torch.float64 else 1e-4
+        if ((outside > math.log(rounding)) & kappa.isfinite()).any():
             raise HypothesisError(
                 f"the matrix is wide ({rows} x {columns}): {lemma}'s lower bound needs rows >= columns, or "
                 f"{argument} in the row space of M; as_printed=True evaluates it anyway"
@@ -144,6 +145,8 @@ def sum_bound(matrices: Tensor | Sequence[Tensor]) -> Bound:
 
     Source: Fromage paper, Lemma 3 (F36).
     """
+    if not isinstance(matrices, Iterable):
+        raise TypeError(f"matrices is a {type(matrices).__name__}: give a sequence of tensors")
     matrices = list(matrices)
     if not matrices:
         raise ValueError("there are no matrices to add: give at least one")

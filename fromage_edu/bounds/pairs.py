@@ -1,5 +1,6 @@
 """A network before and after a change, read once, and the hypotheses of the theorems about it."""
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -63,7 +64,10 @@ def read_network(network: Network, name: str, nonlinearity) -> Layers:
 
 
 def _in_working_precision(phi, wide):
-    """φ itself, or a learnable one (such as PReLU) with its parameters in working precision."""
+    """φ itself, or a copy: learnable ones (PReLU) in working precision, in-place ones out of place."""
+    if getattr(phi, "inplace", False):
+        phi = copy.copy(phi)
+        phi.inplace = False
     state = {name: tensor.to(wide) for name, tensor in phi.named_parameters()} if _learns(phi) else {}
     if not state:
         return phi
@@ -154,10 +158,22 @@ def read_pair(before: Network, after: Network, x: Tensor, nonlinearity, transmis
                     f"layer {layer} has a bias: {theorem} is about networks without; use bias=False"
                 )
     inputs, single = read_input(x, old)
+    _check_batches(old, new, inputs)
     changes = [two - one for one, two in zip(old.weights, new.weights, strict=True)]
     constants = transmissions(old, transmission)
     dtype = torch.promote_types(torch.promote_types(old.dtype, new.dtype), result_dtype(x))
     return Pair(old, new, changes, inputs, single, constants, dtype)
+
+
+def _check_batches(old: Layers, new: Layers, x: Tensor) -> None:
+    shapes = [tuple(each.shape[:-2]) for each in (*old.weights, *new.weights, x)]
+    try:
+        torch.broadcast_shapes(*shapes)
+    except RuntimeError as error:
+        raise ValueError(
+            f"leading dimensions {shapes[0]}, {shapes[-2]} and, of x, {shapes[-1]} do not fit together: "
+            "matrices (..., n_l, n_(l-1)) need inputs (..., N, n_0)"
+        ) from error
 
 
 def _name(phi) -> str:

@@ -57,8 +57,8 @@ def transmission(nonlinearity: Callable[[Tensor], Tensor]) -> Transmission:
     """The best α and β of a nonlinearity, α(x − y)² ≤ (φ(x) − φ(y))² ≤ β(x − y)², in closed form.
 
     The paper's convention: α and β belong to squared differences; slopes lie between √α and √β in size. A
-    leaky ReLU of slope a ≤ 1 has α = a² and β = 1; ReLU (a = 0) and tanh (flat far out) have α = 0, with which
-    Theorems 1 and 2 say nothing.
+    leaky ReLU of slope a ≤ 1 has α = a² and β = 1; ReLU (a = 0) and tanh (flat far out) have α = 0, with
+    which Theorems 1 and 2 say nothing.
 
     Args:
         nonlinearity: φ, an elementwise module or function: identity, (leaky) ReLU, tanh, sigmoid, ELU, GELU,

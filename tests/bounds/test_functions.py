@@ -241,6 +241,15 @@ def test_a_learnable_nonlinearity_is_read_with_its_parameters():
         operator_bound(before, other, x, transmission=given)
 
 
+def test_a_nonlinearity_that_works_in_place_does_no_harm():
+    before, after, x = oracle.random_pair([3, 4, 4], 0, 2.0)
+    kept = x.clone()
+    for function in (operator_bound, frobenius_bound):
+        one, two = (function(before, after, x, nonlinearity=nn.ReLU(inplace=each)) for each in (True, False))
+        assert one.measured == two.measured > 0
+    assert x.equal(kept)
+
+
 def test_shapes():
     before, after, _ = oracle.random_pair([3, 4, 4], 0)
     for shape in [(3,), (1, 3), (5, 3), (0, 3), (2, 5, 3)]:
@@ -394,6 +403,16 @@ ROW, X = EYE[:1], torch.ones(2)
             lambda: operator_bound(nn.Linear(2, 2), [EYE], X),
             TypeError,
             "`before` is a Linear: give a Perceptron or its matrices",
+        ),
+        (
+            lambda: operator_bound([EYE.expand(3, 2, 2)], [EYE.expand(4, 2, 2)], X),
+            ValueError,
+            "leading dimensions (3,), (4,) and, of x, () do not fit together",
+        ),
+        (
+            lambda: operator_bound([EYE.expand(3, 2, 2)], [EYE], torch.ones(4, 5, 2)),
+            ValueError,
+            "leading dimensions (3,), () and, of x, (4,) do not fit together: matrices",
         ),
         (lambda: operator_bound([EYE], [EYE, EYE], X), ValueError, "`before` has 1 layers and `after` has 2"),
         (

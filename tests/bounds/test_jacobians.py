@@ -2,6 +2,7 @@
 
 import re
 
+import numpy
 import oracle
 import pytest
 import torch
@@ -78,6 +79,10 @@ def test_jacobians_are_differentiable_and_keep_their_precision():
 
     assert torch.autograd.gradcheck(jacobian, [each.clone().requires_grad_() for each in (one, two, x)])
     assert layer_jacobian([one.float(), two.float()], x.float(), 1).dtype == torch.float32
+    with torch.inference_mode():
+        inside = layer_jacobian([one, two], x, 0, nonlinearity=nn.Tanh())
+    torch.testing.assert_close(inside, jacobian(one, two, x))
+    assert layer_jacobian([one, two], x, numpy.int64(1), nonlinearity=nn.ReLU(inplace=True)).shape == (2, 3)
     with torch.no_grad():
         assert not layer_jacobian(Perceptron([2, 2]), x.float(), 0).requires_grad
 

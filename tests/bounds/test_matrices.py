@@ -67,6 +67,7 @@ def test_a_wide_matrix_is_fine_on_its_row_space_and_for_too_low_a_rank():
     wide = gaussian(3, 8)
     assert matvec_bounds(wide, wide.T @ gaussian(3)).holds
     assert matmat_bounds(wide, wide.T @ gaussian(3, 2)).holds
+    assert matvec_bounds(wide.float(), wide.T.float() @ gaussian(3).float()).holds
     flat = matvec_bounds(torch.ones(2, 5), gaussian(5).float())
     assert flat.low == 0 and flat.holds
     with pytest.raises(HypothesisError, match=re.escape("the matrix is wide (3 x 8): Lemma 1's lower bound")):
@@ -229,6 +230,13 @@ EYE = torch.eye(2)
             "M has shape (0, 2): give a matrix",
         ),
         (lambda: matmat_bounds(EYE, EYE * torch.nan), ValueError, "X holds NaN or infinity: give finite"),
+        (lambda: sum_bound(3), TypeError, "matrices is a int: give a sequence of tensors"),
+        (lambda: matvec_bounds(EYE.to_sparse(), EYE[0]), TypeError, "M is torch.sparse_coo: convert it with"),
+        (
+            lambda: matvec_bounds(EYE.to(torch.float8_e4m3fn), EYE[0]),
+            TypeError,
+            "M is torch.float8_e4m3fn: give",
+        ),
         (lambda: sum_bound([]), ValueError, "there are no matrices to add: give at least one"),
         (
             lambda: sum_bound([EYE, torch.ones(3, 3)]),

@@ -40,7 +40,7 @@ const fullStory = ({ alignment, conditioning, sizes }) => wholeStory(alignment, 
 const storyOf = (state) => fullStory(state).slice(0, depthOf(state));
 const endOf = (state) => fullStory(state)[depthOf(state) - 1];
 const decades = (x) => (Math.abs(x) < 0.05 ? "0" : plain(round(x, 1), 4));
-const decadesOf = (x) => `${decades(x)}${decades(x) === "1" ? " decade" : " decades"}`;
+const decadesOf = (x) => `${decades(x)}${decades(x) === "1" ? "\u00a0decade" : "\u00a0decades"}`;
 
 // ---- layer by layer
 
@@ -272,7 +272,7 @@ function conclusion(state) {
   const moved = percent(10 ** (measured / 2));
   const bounds =
     `Theorem 1 lies ${decadesOf(theorem - measured)} (powers of ten) above the measured square, ` +
-    (operator - measured < 1e-9 ? "X1 meets it." : `X1 ${decadesOf(operator - measured)}.`);
+    (operator - measured < 1e-9 ? "X1 meets it." : `X1\u00a0${decadesOf(operator - measured)}.`);
   const moving = sizes.filter((size) => size > 0).length;
   if (moving === 1)
     return (

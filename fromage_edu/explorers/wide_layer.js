@@ -49,11 +49,11 @@ const plane = {
     const circle = spread(0, 90, 40).map((turn) => at([cosine(turn), sine(turn)]));
     const bar = (y, value, kind) => {
       const text = `${kind === "fx-old" ? "f(x)" : "f̃(x)"} = ${number(value)}`;
-      const end = X(value) + 6;
-      const spot = end + 8.6 * text.length < whole.width ? [end, "start"] : [whole.width - 2, "end"];
-      return (
-        rect(X(0), y - 6, X(value), y + 6, `fx-output ${kind}`) + label(spot[0], y + 4, text, "", spot[1])
-      );
+      const outside = X(value) + 6 + 8.6 * text.length < whole.width;
+      const name = outside
+        ? label(X(value) + 6, y + 4, text)
+        : label(X(value) - 6, y + 4, text, "fx-inside", "end");
+      return rect(X(0), y - 8, X(value), y + 8, `fx-output ${kind}`) + name;
     };
     const rows = [box.bottom + 42, box.bottom + 66];
     const labels = [

@@ -92,7 +92,7 @@ def _update_packs(indices, weights, grads, max_norms, step, decay) -> list[int]:
             left += chunk
             continue
         steps = [step * w / g for w, g in zip(norms[:count], norms[count:], strict=True)]
-        rows[count:].mul_(torch.tensor(steps, dtype=like.dtype).unsqueeze(1))
+        rows[count:].mul_(torch.tensor(steps, dtype=like.dtype, device="cpu").unsqueeze(1))
         if count not in views:
             views[count] = packed[count:].unbind()
         _one_pass(some, views[count], 1.0, decay)

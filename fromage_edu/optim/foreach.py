@@ -60,7 +60,8 @@ def coefficients(
         square = keep.square() * sums[0] + step.square() * sums[1] + 2 * keep * step * sums[2]
         excess = (square.clamp(min=0).sqrt() / max_norms).clamp(min=1)
         keep, step = keep / excess, step / excess
-    bad = 0.0 * (w + g)  # NaN for a tensor that holds NaN or infinity: all of it becomes NaN
+    # NaN if the tensor holds NaN or infinity: all of it becomes NaN, unless it is not to be touched.
+    bad = 0.0 * torch.where(still, g, w + g)
     return Coefficients(keep + bad, step + bad, balance)
 
 

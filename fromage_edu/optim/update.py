@@ -34,7 +34,8 @@ def fromage_update(
         W', a new tensor with the shape and dtype of `weight`; differentiable in `weight`, `grad` and `lr`.
 
     Raises:
-        TypeError: for a weight that is neither floating point nor complex.
+        TypeError: for a weight that is neither floating point nor complex, a real and a complex tensor, a
+            sparse one, or an lr or max_norm that is no number.
         ValueError: if the shapes differ, or for an lr or max_norm out of its range.
 
     >>> fromage_update(torch.tensor([3.0, 4.0]), torch.tensor([4e-20, -3e-20]), lr=0.75)
@@ -44,7 +45,8 @@ def fromage_update(
     """
     _check(weight, grad, lr, max_norm)
     if weight.is_complex():
-        parts = torch.view_as_real(weight), torch.view_as_real(grad)
+        # A gradient may be a conjugate that autograd has not written out.
+        parts = [torch.view_as_real(tensor.resolve_conj()) for tensor in (weight, grad)]
         return torch.view_as_complex(
             fromage_update(*parts, lr, norm_correction=norm_correction, max_norm=max_norm)
         )
@@ -76,17 +78,22 @@ def scalar(lr: float | Tensor, like: Tensor) -> Tensor:
     """`lr` with shape () in the dtype and on the device of `like`, without waiting for the device."""
     if isinstance(lr, Tensor):
         return lr.reshape(()).to(device=like.device, dtype=like.dtype, non_blocking=True)
+    lr = lr if isinstance(lr, float) else float(lr)  # a fraction, say
     return torch.full((), lr, dtype=like.dtype, device=like.device)
 
 
 def check_lr(lr) -> None:
     """Raise unless `lr` is a finite number ≥ 0 or a one-element tensor of that."""
     if isinstance(lr, Tensor):
-        if lr.numel() != 1:
-            raise ValueError(f"lr has shape {tuple(lr.shape)}: give a number or a one-element tensor")
+        _check_one_element(lr)
         lr = lr.item()
     if not 0 <= check_number("lr", lr) < math.inf:
         raise ValueError(f"lr is {lr}: it must be finite and >= 0; a good start is 0.01")
+
+
+def _check_one_element(lr):
+    if lr.numel() != 1:
+        raise ValueError(f"lr has shape {tuple(lr.shape)}: give a number or a one-element tensor")
 
 
 def check_number(name: str, value):
@@ -101,10 +108,18 @@ def _check(weight, grad, lr, max_norm):
         raise ValueError(
             f"weight has shape {tuple(weight.shape)} and grad {tuple(grad.shape)}: they must agree"
         )
+    for name, tensor in (("weight", weight), ("grad", grad)):
+        if tensor.layout is not torch.strided:
+            raise TypeError(f"{name} is sparse (layout {tensor.layout}): convert it with .to_dense()")
     if not (weight.is_floating_point() or weight.is_complex()):
         raise TypeError(f"weight is {weight.dtype}: convert it with .float()")
+    if weight.is_complex() != grad.is_complex():
+        raise TypeError(f"weight is {weight.dtype} and grad {grad.dtype}: both must be real, or both complex")
     # A tensor's value may be on a device that is not to be waited for.
-    if max_norm is not None and not isinstance(max_norm, Tensor) and not max_norm >= 0:
-        raise ValueError(f"max_norm is {max_norm}: it must be None or >= 0")
-    if not isinstance(lr, Tensor):
+    if max_norm is not None and not isinstance(max_norm, Tensor):
+        if not check_number("max_norm", max_norm) >= 0:
+            raise ValueError(f"max_norm is {max_norm}: it must be None or >= 0")
+    if isinstance(lr, Tensor):
+        _check_one_element(lr)
+    else:
         check_lr(lr)

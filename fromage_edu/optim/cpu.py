@@ -18,7 +18,7 @@ WORKSPACE = 2**17
 # Squares of numbers in this range stay well inside float32.
 REGULAR = (1e-11, 1e17)
 # A float32 sum of n terms in one accumulator is off by n·3e-8 at worst; torch has eight or more to a row.
-LONGEST_ROW = 1024
+LONGEST_ROW = 768
 
 
 def update_(
@@ -123,7 +123,7 @@ def _regular(norm: float) -> bool:
 def _norms(rows: Tensor) -> list[float]:
     """Norm of each row: pieces in the rows' dtype, combined in float64; one long float32 sum loses digits.
 
-    Pieces of 1024 keep the error below 1e-6 for any data; equal entries, whose roundings all point the same
+    Pieces of 768 keep the error below 1e-6 for any data; equal entries, whose roundings all point the same
     way, are the worst.
     """
     number, length = rows.shape
@@ -142,7 +142,7 @@ def _norms(rows: Tensor) -> list[float]:
 
 @lru_cache(maxsize=1024)
 def _piece(length: int) -> int:
-    """The longest piece up to 1024 that leaves no rest, if one of a useful length does."""
+    """The longest piece up to 768 that leaves no rest, if one of a useful length does."""
     divisors = (piece for piece in range(LONGEST_ROW, LONGEST_ROW // 4, -1) if length % piece == 0)
     return next(divisors, LONGEST_ROW)
 

@@ -62,9 +62,11 @@ def fromage_update(
     w_norm, g_norm = frobenius_norm(w_unit), frobenius_norm(g_unit)
     lr = scalar(lr, w_norm)
 
-    growth = torch.hypot(lr, torch.ones_like(lr)) if norm_correction else torch.ones_like(lr)
-    step = (lr / growth) * (w_norm / torch.where(g_norm == 0, 1.0, g_norm))
-    new = (w_unit * (1 / growth).to(dtype) - g_unit * step.to(dtype)) * w_peak
+    shrink = 1 / torch.hypot(lr, torch.ones_like(lr)) if norm_correction else torch.ones_like(lr)
+    step = lr * shrink * (w_norm / torch.where(g_norm == 0, 1.0, g_norm))
+    # W·shrink as W − decay·W: rounded to float32, shrink would be off by the same 3e-8 at every step.
+    decay = (lr * shrink).square() / (1 + shrink) if norm_correction else torch.zeros_like(lr)
+    new = (w_unit - (g_unit * step.to(dtype) + w_unit * decay.to(dtype))) * w_peak
     new = torch.where(w_peak == 0, -lr.to(dtype) * g, new)
     new = torch.where((g_peak == 0) | (lr == 0), w, new)
     new = new + 0.0 * g_peak  # NaN everywhere if g holds NaN or infinity, whatever the step

@@ -109,9 +109,10 @@ class Fromage(torch.optim.Optimizer):
         if group["p_bound"] is not None:
             for param, norm in zip(group["params"], _norms(group["params"]), strict=True):
                 self.state[param]["initial_norm"] = norm
-                # A distributed checkpoint takes a state that has begun for complete.
-                if group["momentum"]:
-                    self._start_average(param, group)
+        if self.state:  # which a distributed checkpoint takes for complete
+            for some in self.param_groups:
+                for param in some["params"] if some["momentum"] else []:
+                    self._start_average(param, some)
 
     def __setstate__(self, state: dict) -> None:
         """Restore what was pickled or loaded; options that it does not name take their defaults."""
@@ -119,6 +120,14 @@ class Fromage(torch.optim.Optimizer):
         for group in self.param_groups:
             for name, value in self.defaults.items():
                 group.setdefault(name, value)
+
+    def state_dict(self) -> dict:
+        """What `load_state_dict` and distributed checkpoints take."""
+        saved = super().state_dict()
+        if saved["state"]:  # a distributed checkpoint then wants an entry for every tensor
+            for key in chain.from_iterable(group["params"] for group in saved["param_groups"]):
+                saved["state"].setdefault(key, {})
+        return saved
 
     def load_state_dict(self, state_dict: dict) -> None:
         """Load a `state_dict()`; training continues bit for bit."""

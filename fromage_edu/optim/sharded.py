@@ -59,11 +59,9 @@ def local_grad(param: Tensor, grad: Tensor) -> Tensor:
 
 def norms(params: list[Tensor]) -> list[Tensor]:
     """Norms of whole DTensors: float64, shape () each, the same on every process."""
-    if not params:
-        return []
-    squares = torch.stack([frobenius_norm(local(param.detach())).square() for param in params])
-    _reduce_(squares.unsqueeze(0), params)
-    return list(squares.sqrt().unbind())
+    squares = {param: frobenius_norm(local(param.detach())).square() for param in params}
+    _reduce_(squares, params)
+    return [squares[param].sqrt() for param in params]
 
 
 def update_(jobs: list[Job], params: list[Tensor], bounded: bool) -> None:
@@ -74,40 +72,52 @@ def update_(jobs: list[Job], params: list[Tensor], bounded: bool) -> None:
         params: all DTensors of the optimizer, in the same order on every process.
         bounded: whether any group has a p_bound; the same on every process.
     """
-    rows = {id(param): row for row, param in enumerate(params)}
     bunches: dict = {}
     for job in jobs:
         weight, grad = _real(local(job.param)), _real(job.grad)
-        key = (id(job.options), weight.dtype, grad.dtype)
-        bunches.setdefault(key, []).append((rows[id(job.param)], weight, grad, job))
-    totals = torch.zeros(
-        3 if bounded else 2, len(params), dtype=torch.float64, device=local(params[0].detach()).device
-    )
+        key = (id(job.options), weight.device, weight.dtype, grad.dtype)
+        bunches.setdefault(key, []).append((job.param, weight, grad, job))
     bunches = [tuple(map(list, zip(*bunch, strict=True))) for bunch in bunches.values()]
-    for places, weights, grads, some in bunches:
-        totals[:, places] = way_for(weights, grads, some[0].options).sums(weights, grads, bounded)
-    _reduce_(totals, params)
-    for places, weights, grads, some in bunches:
-        options = some[0].options
-        limits = None if some[0].max_norm is None else torch.stack([job.max_norm for job in some])
-        by = foreach.coefficients(totals[:, places], options.signed_lr, options.norm_correction, limits)
+    sums = {}
+    for some, weights, grads, (job, *_) in bunches:
+        columns = way_for(weights, grads, job.options).sums(weights, grads, bounded).unbind(1)
+        sums.update(zip(some, columns, strict=True))
+    for param in params:
+        if param not in sums:
+            sums[param] = _without_gradient(param, 3 if bounded else 2)
+    _reduce_(sums, params)
+    for some, weights, grads, (job, *others) in bunches:
+        options = job.options
+        limits = None if job.max_norm is None else torch.stack([j.max_norm for j in (job, *others)])
+        totals = torch.stack([sums[param] for param in some], dim=1)
+        by = foreach.coefficients(totals, options.signed_lr, options.norm_correction, limits)
         way_for(weights, grads, options).update_(weights, grads, by)
     # Autograd must notice: what changed is the part, not the DTensor around it.
     torch.autograd.graph.increment_version([job.param for job in jobs])
 
 
-def _reduce_(totals: Tensor, params: list[Tensor]) -> None:
-    """Sum each column over the processes that hold parts of its parameter."""
+def _without_gradient(param: Tensor, count: int) -> Tensor:
+    """Sums of a part without gradient: other processes may have one, and they need the whole norm of W."""
+    part = _real(local(param.detach()))
+    sums = part.new_zeros(count, dtype=torch.float64)
+    if param.requires_grad:
+        sums[0] = torch.linalg.vector_norm(part, dtype=torch.float64).square()
+    return sums
+
+
+def _reduce_(sums: dict[Tensor, Tensor], params: list[Tensor]) -> None:
+    """Replace the sums of each parameter by those over all processes that hold parts of it."""
     groups: dict = {}
-    for row, param in enumerate(params):
+    for param in params:
         for dimension, placement in enumerate(param.placements):
             if not placement.is_replicate():
-                groups.setdefault(param.device_mesh.get_group(dimension), []).append(row)
-    for group, rows in groups.items():
-        some = totals[:, rows].contiguous()
-        torch.distributed.all_reduce(some, group=group)
-        totals[:, rows] = some
+                key = param.device_mesh.get_group(dimension), sums[param].device
+                groups.setdefault(key, []).append(param)
+    for (group, _), some in groups.items():
+        totals = torch.stack([sums[param] for param in some])
+        torch.distributed.all_reduce(totals, group=group)
+        sums.update(zip(some, totals.unbind(), strict=True))
 
 
 def _real(tensor: Tensor) -> Tensor:
-    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor

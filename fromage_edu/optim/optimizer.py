@@ -177,6 +177,12 @@ class Fromage(torch.optim.Optimizer):
             return
         if not all(group["capturable"] for group in self.param_groups):
             raise RuntimeError("a CUDA graph is being recorded and capturable is False: set capturable=True")
+        for lr in (group["lr"] for group in self.param_groups):
+            if isinstance(lr, Tensor) and lr.device.type != "cuda":
+                raise RuntimeError(
+                    f"a CUDA graph is being recorded and lr is a tensor on {lr.device}, which its replays "
+                    'would not read: give a number to keep for ever, or torch.tensor(0.01, device="cuda")'
+                )
 
     def _step_group(self, group) -> list[sharded.Job]:
         params, grads, averages, weights, norms = [], [], [], [], []
@@ -216,7 +222,8 @@ class Fromage(torch.optim.Optimizer):
             dtype = torch.promote_types(param.dtype, torch.float32)
             state["momentum_buffer"] = torch.zeros_like(param, dtype=dtype, requires_grad=False)
             wide = torch.float32 if param.device.type == "mps" else torch.float64
-            state["momentum_weight"] = torch.zeros((), dtype=wide)
+            device = param.device if group["capturable"] else "cpu"
+            state["momentum_weight"] = torch.zeros((), dtype=wide, device=device)
         if group["capturable"] and state["momentum_weight"].device != param.device:
             state["momentum_weight"] = state["momentum_weight"].to(param.device)
 
@@ -254,7 +261,7 @@ def _average(grads, averages, weights, momentum, capturable):
         weight.mul_(momentum).add_(1 - momentum)  # 1 − βᵗ: the weight of all gradients so far
     if capturable or torch.compiler.is_compiling():
         for average, grad, weight in zip(averages, grads, weights, strict=True):
-            average.lerp_(grad.to(average.dtype), ((1 - momentum) / weight).to(average.dtype))
+            average.lerp_(grad.to(average.dtype), ((1 - momentum) / weight).to(average, non_blocking=True))
         return
     fractions = [(1 - momentum) / weight.item() for weight in weights]
     together = len(set(fractions)) == 1 and len({g.dtype for g in chain(grads, averages)}) == 1

@@ -193,6 +193,8 @@ class Fromage(torch.optim.Optimizer):
     def _init_group(self, group, params, grads, averages, weights, norms):
         """Fill the lists with what the step needs; torch.compile knows this name and runs it as it is."""
         momentum, p_bound = group["momentum"], group["p_bound"]
+        for param in group["params"][:1]:  # one of them tells, and asking all takes time
+            sharded.check_layers(param)
         for param in group["params"]:
             grad = param.grad
             if grad is None:

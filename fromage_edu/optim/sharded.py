@@ -25,17 +25,13 @@ class Job(NamedTuple):
 
 
 def is_sharded(tensor: Tensor) -> bool:
-    """Whether it is a DTensor; asked without importing torch.distributed, which takes a second."""
+    """Whether it is a DTensor; asked without importing DTensor, which takes a second."""
     return type(tensor) not in PLAIN and hasattr(tensor, "placements")
 
 
 def check(param: Tensor, differentiable: bool) -> None:
     """Raise for a parameter whose layers cannot be told apart, or whose step cannot be differentiated."""
-    if getattr(param, "_is_flat_param", False) or getattr(param, "_fsdp_flattened", False):
-        raise TypeError(
-            "Fromage needs the norm of each layer, and FullyShardedDataParallel (FSDP1) flattens layers into "
-            "one parameter: use torch.distributed.fsdp.fully_shard (FSDP2) instead"
-        )
+    check_layers(param)
     if is_sharded(param):
         if differentiable:
             raise ValueError("differentiable=True does not work with DTensors: leave it False")
@@ -45,14 +41,33 @@ def check(param: Tensor, differentiable: bool) -> None:
             )
 
 
+def check_layers(param: Tensor) -> None:
+    """Raise for parameters of FSDP1, which can also come to be after the optimizer was made."""
+    if getattr(param, "_fsdp_flattened", False) or getattr(param, "_is_flat_param", False):
+        raise TypeError(
+            "Fromage needs the norm of each layer, and FullyShardedDataParallel (FSDP1) flattens layers into "
+            "one parameter: use torch.distributed.fsdp.fully_shard (FSDP2) instead"
+        )
+
+
 def local(tensor: Tensor) -> Tensor:
     """This process's part of a DTensor, sharing its memory; any other tensor as it is."""
-    return tensor.to_local() if is_sharded(tensor) else tensor
+    if not is_sharded(tensor):
+        return tensor
+    part = tensor.to_local()
+    return part.wait() if hasattr(part, "wait") else part  # it may still be on its way
 
 
 def local_grad(param: Tensor, grad: Tensor) -> Tensor:
     """This process's part of a gradient, placed like its parameter."""
-    if is_sharded(param) and grad.placements != param.placements:
+    if not is_sharded(param):
+        return grad
+    if not is_sharded(grad):
+        raise TypeError(
+            "a DTensor has an ordinary tensor for its gradient: spread it like the parameter, with "
+            "torch.distributed.tensor.distribute_tensor(grad, param.device_mesh, param.placements)"
+        )
+    if grad.placements != param.placements:
         grad = grad.redistribute(param.device_mesh, param.placements)
     return local(grad)
 
@@ -74,7 +89,7 @@ def update_(jobs: list[Job], params: list[Tensor], bounded: bool) -> None:
     """
     bunches: dict = {}
     for job in jobs:
-        weight, grad = _real(local(job.param)), _real(job.grad)
+        weight, grad = _real(local(job.param)), _real(job.grad.resolve_conj())
         key = (id(job.options), weight.device, weight.dtype, grad.dtype)
         bunches.setdefault(key, []).append((job.param, weight, grad, job))
     bunches = [tuple(map(list, zip(*bunch, strict=True))) for bunch in bunches.values()]
@@ -109,6 +124,8 @@ def _reduce_(sums: dict[Tensor, Tensor], params: list[Tensor]) -> None:
     """Replace the sums of each parameter by those over all processes that hold parts of it."""
     groups: dict = {}
     for param in params:
+        if param.device_mesh.get_coordinate() is None:
+            continue  # this process holds nothing of it
         for dimension, placement in enumerate(param.placements):
             if not placement.is_replicate():
                 key = param.device_mesh.get_group(dimension), sums[param].device
@@ -120,4 +137,4 @@ def _reduce_(sums: dict[Tensor, Tensor], params: list[Tensor]) -> None:
 
 
 def _real(tensor: Tensor) -> Tensor:
-    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor

@@ -2,13 +2,14 @@
 
 `executed` puts fresh outputs into the notebooks that Sphinx reads, `formulas` turns LaTeX into MathML,
 `explorers` places the sliders, `repairs` mends names, roles and sizes, and `bundle` writes one stylesheet
-and one script with only what the built pages use. `address` adds what depends on where the book will live.
+and one script with only what the built pages use. `address` adds what depends on where the book will live,
+`benchmarks` makes tables of what was measured.
 """
 
 import hashlib
 from pathlib import Path
 
-from . import address, bundle, executed, explorers, formulas, repairs
+from . import address, benchmarks, bundle, executed, explorers, formulas, repairs
 
 HERE = Path(__file__).parent
 EXPLORERS = HERE.parents[1] / "fromage_edu" / "explorers"
@@ -28,6 +29,6 @@ def setup(app):
     """Connect the parts; Sphinx calls this."""
     app.add_config_value("book_look", "", "html", [str])
     app.connect("config-inited", look)
-    for part in (address, executed, formulas, explorers, repairs, bundle):
+    for part in (address, benchmarks, executed, formulas, explorers, repairs, bundle):
         part.setup(app)
     return {"parallel_read_safe": False, "parallel_write_safe": False}

@@ -33,7 +33,7 @@ def update_(
     `lr` below 0 climbs. Ordinary: float32 or float64 of one dtype and shape, dense in one common order, with
     norms whose squares neither overflow nor vanish.
     """
-    if not 0 < abs(lr) < 1e6:
+    if not 1e-99 < abs(lr) < 1e6:  # beyond, lr·‖W‖/‖g‖ could vanish or overflow
         return list(range(len(weights)))
     shrink = 1 / math.hypot(1, lr) if norm_correction else 1.0
     # 1 − shrink without the cancellation.
@@ -149,7 +149,7 @@ def _piece(length: int) -> int:
 
 def in_memory_order(weight: Tensor, grad: Tensor) -> tuple[Tensor, Tensor] | None:
     """Both as contiguous views, if they are dense in one common order (channels last, transposed)."""
-    if weight.shape != grad.shape:
+    if weight.shape != grad.shape or grad.is_neg():  # to be negated when read, which no pointer tells
         return None
     if weight.is_contiguous() and grad.is_contiguous():
         return weight, grad

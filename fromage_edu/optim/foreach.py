@@ -82,7 +82,7 @@ def _products(weight, grad, dots):
 
 def _pieces(weight, grad):
     """Both cut alike into flat pieces; whole, if they have no common order in memory, which is rare."""
-    pair = in_memory_order(weight, grad)
+    pair = in_memory_order(weight, grad.resolve_neg())
     if pair is None:
         return [(weight, grad)]
     size = PIECE_ON_CPU if weight.is_cpu else PIECE

@@ -27,9 +27,8 @@ TYPES = {torch.float32: tl.float32, torch.float16: tl.float16, torch.bfloat16: t
 
 
 def fits(weight: Tensor, grad: Tensor) -> bool:
-    """Whether the kernels take this pair: of `TYPES`, dense in one common order, written out."""
-    both = weight.dtype in TYPES and grad.dtype in TYPES and not (weight.is_neg() or grad.is_neg())
-    return both and in_memory_order(weight, grad) is not None
+    """Whether the kernels take this pair: of `TYPES`, dense in one common order."""
+    return weight.dtype in TYPES and grad.dtype in TYPES and in_memory_order(weight, grad) is not None
 
 
 def sums(weights: list[Tensor], grads: list[Tensor], dots: bool) -> Tensor:

@@ -108,7 +108,7 @@ class Fromage(torch.optim.Optimizer):
             sharded.check(param, group["differentiable"])
         if group["p_bound"] is not None:
             for param, norm in zip(group["params"], _norms(group["params"]), strict=True):
-                self.state[param]["initial_norm"] = norm
+                self.state[param]["initial_norm"] = norm.reshape(1)  # as in _start_average
         if self.state:  # which a distributed checkpoint takes for complete
             for some in self.param_groups:
                 for param in some["params"] if some["momentum"] else []:
@@ -225,7 +225,9 @@ class Fromage(torch.optim.Optimizer):
             state["momentum_buffer"] = torch.zeros_like(param, dtype=dtype, requires_grad=False)
             wide = torch.float32 if param.device.type == "mps" else torch.float64
             device = param.device if group["capturable"] else "cpu"
-            state["momentum_weight"] = torch.zeros((), dtype=wide, device=device)
+            # Not of shape (): torch.compile takes float64 without a dimension for a Python number, and loses
+            # what is written to it.
+            state["momentum_weight"] = torch.zeros(1, dtype=wide, device=device)
         if group["capturable"] and state["momentum_weight"].device != param.device:
             state["momentum_weight"] = state["momentum_weight"].to(param.device)
 
@@ -240,7 +242,7 @@ def _update(group, params, grads, averages, weights, norms) -> list[sharded.Job]
     if group["momentum"]:
         _average(grads, averages, weights, group["momentum"], group["capturable"])
         grads = [average.clone() for average in averages] if group["differentiable"] else averages
-    limits = [torch.where(norm == 0, torch.inf, group["p_bound"] * norm) for norm in norms]
+    limits = [torch.where(norm == 0, torch.inf, group["p_bound"] * norm).squeeze() for norm in norms]
     limits = limits or [None] * len(params)
     if group["differentiable"]:
         for param, grad, limit in zip(params, grads, limits, strict=True):
@@ -263,7 +265,8 @@ def _average(grads, averages, weights, momentum, capturable):
         weight.mul_(momentum).add_(1 - momentum)  # 1 − βᵗ: the weight of all gradients so far
     if capturable or torch.compiler.is_compiling():
         for average, grad, weight in zip(averages, grads, weights, strict=True):
-            average.lerp_(grad.to(average.dtype), ((1 - momentum) / weight).to(average, non_blocking=True))
+            fraction = ((1 - momentum) / weight).squeeze().to(average, non_blocking=True)
+            average.lerp_(grad.to(average.dtype), fraction)
         return
     fractions = [(1 - momentum) / weight.item() for weight in weights]
     together = len(set(fractions)) == 1 and len({g.dtype for g in chain(grads, averages)}) == 1

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import traceback
+import unittest
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +25,8 @@ import torch.distributed as dist
 CASES: dict[str, tuple[tuple[int, ...], Callable]] = {}
 # Seconds that a process waits for another one, which may have raised.
 PATIENCE = 60
+# What stands before the reason of a case that cannot run here.
+SKIPPED = "skipped: "
 
 
 def case(*worlds: int):
@@ -76,7 +79,7 @@ def _results(folder, world):
         path = folder / f"results-{world}-{rank}.jsonl"
         for line in path.read_text().splitlines() if path.exists() else []:
             name, error = json.loads(line)
-            results.setdefault(name, []).append(error and f"process {rank} of {world}: {error}")
+            results.setdefault(name, []).append(error)
     return results
 
 
@@ -102,6 +105,8 @@ def main(module: str, rank: int, world: int, folder: Path, names: list[str]) -> 
             error = ""
             try:
                 cases[name][1](world, folder)
+            except unittest.SkipTest as reason:
+                error = f"{SKIPPED}{reason}"
             except Exception:
                 error = traceback.format_exc()
             print(json.dumps([name, error]), file=results, flush=True)

@@ -10,7 +10,7 @@ FIND := for p in "$$PYTHON" python3 python3.14 python3.13 python3.12 python3.11 
 	echo "fromage-edu needs Python 3.11 or newer: install it, or name it with PYTHON=/path/to/python" >&2; exit 1
 
 .DEFAULT_GOAL := help
-.PHONY: help environment book test serve notebooks stills lint clean
+.PHONY: help environment book test serve notebooks stills bench lint clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name what; do printf '%-18s %s\n' "$$name" "$$what"; done
@@ -32,6 +32,9 @@ notebooks: environment ## execute all notebooks and write them back slim
 
 stills: environment ## save a still of each explorer to book/_theme/stills
 	@$(PY) tools/stills.py
+
+bench: environment ## measure a step of the optimizer beside others, for the book's table
+	@$(PY) -m benchmarks.optimizer
 
 lint: environment ## check style and imports
 	@$(PY) -m ruff check .

@@ -27,20 +27,31 @@ def machine() -> dict:
     }
 
 
-def keep(name: str, rows: list[dict]) -> None:
-    """Print `rows` as a table and write them to `results/NAME.json`, whole or not at all."""
+def show(rows: list[dict]) -> None:
+    """Print `rows` as a table."""
     columns = list(rows[0])
     table = [columns] + [[_text(row[column]) for column in columns] for row in rows]
     widths = [max(len(line[index]) for line in table) for index in range(len(columns))]
     for line in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def keep(name: str, rows: list[dict], **settings) -> None:
+    """Print `rows` and write them to `results/NAME.json`, whole or not at all.
+
+    `settings` are kept with the machine: what else the numbers depend on.
+    """
+    show(rows)
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{name}.json"
     new = path.with_suffix(".new")
-    new.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    kept = {"machine": machine() | settings, "rows": rows}
+    new.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     new.replace(path)
     print(f"kept in {path.relative_to(FOLDER.parent.parent)}")
 
 
 def _text(value) -> str:
+    if value is None:
+        return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

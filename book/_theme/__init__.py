@@ -3,13 +3,14 @@
 `executed` puts fresh outputs into the notebooks that Sphinx reads, `formulas` turns LaTeX into MathML,
 `explorers` places the sliders and `stills` their pictures, `anchors` lets plain links reach every id,
 `repairs` mends names, roles and sizes, and `bundle` writes one stylesheet and one script with only what the
-built pages use. `address` adds what depends on where the book will live.
+built pages use. `address` adds what depends on where the book will live, `benchmarks` makes tables of what was
+measured.
 """
 
 import hashlib
 from pathlib import Path
 
-from . import address, anchors, bundle, executed, explorers, formulas, repairs, stills
+from . import address, anchors, benchmarks, bundle, executed, explorers, formulas, repairs, stills
 
 HERE = Path(__file__).parent
 EXPLORERS = HERE.parents[1] / "fromage_edu" / "explorers"
@@ -29,6 +30,6 @@ def setup(app):
     """Connect the parts; Sphinx calls this."""
     app.add_config_value("book_look", "", "html", [str])
     app.connect("config-inited", look)
-    for part in (address, executed, formulas, anchors, explorers, stills, repairs, bundle):
+    for part in (address, benchmarks, executed, formulas, anchors, explorers, stills, repairs, bundle):
         part.setup(app)
     return {"parallel_read_safe": False, "parallel_write_safe": False}

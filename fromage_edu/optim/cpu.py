@@ -18,7 +18,7 @@ WORKSPACE = 2**17
 # Squares of numbers in this range stay well inside float32.
 REGULAR = (1e-11, 1e17)
 # A float32 sum of n terms in one accumulator is off by n·3e-8 at worst; torch has eight or more to a row.
-LONGEST_ROW = 1024
+LONGEST_ROW = 768
 
 
 def update_(
@@ -33,7 +33,7 @@ def update_(
     `lr` below 0 climbs. Ordinary: float32 or float64 of one dtype and shape, dense in one common order, with
     norms whose squares neither overflow nor vanish.
     """
-    if not 0 < abs(lr) < 1e6:
+    if not 1e-99 < abs(lr) < 1e6:  # beyond, lr·‖W‖/‖g‖ could vanish or overflow
         return list(range(len(weights)))
     shrink = 1 / math.hypot(1, lr) if norm_correction else 1.0
     # 1 − shrink without the cancellation.
@@ -92,7 +92,7 @@ def _update_packs(indices, weights, grads, max_norms, step, decay) -> list[int]:
             left += chunk
             continue
         steps = [step * w / g for w, g in zip(norms[:count], norms[count:], strict=True)]
-        rows[count:].mul_(torch.tensor(steps, dtype=like.dtype).unsqueeze(1))
+        rows[count:].mul_(torch.tensor(steps, dtype=like.dtype, device="cpu").unsqueeze(1))
         if count not in views:
             views[count] = packed[count:].unbind()
         _one_pass(some, views[count], 1.0, decay)
@@ -123,7 +123,7 @@ def _regular(norm: float) -> bool:
 def _norms(rows: Tensor) -> list[float]:
     """Norm of each row: pieces in the rows' dtype, combined in float64; one long float32 sum loses digits.
 
-    Pieces of 1024 keep the error below 1e-6 for any data; equal entries, whose roundings all point the same
+    Pieces of 768 keep the error below 1e-6 for any data; equal entries, whose roundings all point the same
     way, are the worst.
     """
     number, length = rows.shape
@@ -142,14 +142,14 @@ def _norms(rows: Tensor) -> list[float]:
 
 @lru_cache(maxsize=1024)
 def _piece(length: int) -> int:
-    """The longest piece up to 1024 that leaves no rest, if one of a useful length does."""
+    """The longest piece up to 768 that leaves no rest, if one of a useful length does."""
     divisors = (piece for piece in range(LONGEST_ROW, LONGEST_ROW // 4, -1) if length % piece == 0)
     return next(divisors, LONGEST_ROW)
 
 
 def in_memory_order(weight: Tensor, grad: Tensor) -> tuple[Tensor, Tensor] | None:
     """Both as contiguous views, if they are dense in one common order (channels last, transposed)."""
-    if weight.shape != grad.shape:
+    if weight.shape != grad.shape or grad.is_neg():  # to be negated when read, which no pointer tells
         return None
     if weight.is_contiguous() and grad.is_contiguous():
         return weight, grad

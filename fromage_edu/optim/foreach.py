@@ -2,7 +2,7 @@
 
 Sums: ‖W‖² and ‖g‖² of each tensor, in float64, where squares of float32 neither overflow nor vanish.
 Coefficients: W' = keep·W + step·g, one pair for each tensor; all rules of the step are here.
-Update: that, in place.
+Update: that, in float64 as well, since float32 cannot hold a step between tensors of very different scale.
 
 Here the first and the last are plain torch; `kernels` does them in Triton, `sharded` adds the sums of all
 processes in between.
@@ -13,10 +13,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from fromage_edu.optim.cpu import in_memory_order
 from fromage_edu.optim.update import scalar
 
-# Elements: what a piece of a long dot product may take in temporary memory.
+# Elements. Float64 copies are made of one piece at a time; they stay in the cache, of a GPU or of a CPU.
 PIECE = 2**20
+PIECE_ON_CPU = 2**15
 
 
 class Coefficients(NamedTuple):
@@ -24,17 +26,14 @@ class Coefficients(NamedTuple):
 
     keep: Tensor
     step: Tensor
-    # √(‖W‖/‖g‖) or 1: entries of g times this stay in the range of float32, as step·g/this does.
-    balance: Tensor
 
 
 def sums(weights: list[Tensor], grads: list[Tensor], dots: bool) -> Tensor:
     """‖W‖², ‖g‖² and, if asked for, ⟨W, g⟩ of each pair: float64, shape (2, n) or (3, n)."""
+    if dots or weights[0].is_cpu:  # where `_foreach_norm` would convert whole tensors
+        return torch.stack([_products(w, g, dots) for w, g in zip(weights, grads, strict=True)], dim=1)
     norms = [torch.stack(torch._foreach_norm(tensors, 2, torch.float64)) for tensors in (weights, grads)]
-    rows = [norm.square() for norm in norms]
-    if dots:
-        rows.append(torch.stack([_dot(w, g) for w, g in zip(weights, grads, strict=True)]))
-    return torch.stack(rows)
+    return torch.stack(norms).square()
 
 
 def coefficients(
@@ -52,39 +51,39 @@ def coefficients(
     lr = scalar(lr, w)
     growth = torch.hypot(lr, torch.ones_like(lr)) if norm_correction else torch.ones_like(lr)
     zero, still = w == 0, (g == 0) | (lr == 0)
-    balance = torch.where(zero | still, 1.0, w.sqrt() / g.sqrt())
     keep = torch.where(zero | still, 1.0, 1 / growth)
-    step = torch.where(still, 0.0, torch.where(zero, -lr, -lr / growth * balance.square()))
+    step = torch.where(still, 0.0, torch.where(zero, -lr, -lr / growth * (w / g)))
     if max_norms is not None:
         # The norm of W' without reading W' (A16); rounding may take the square below 0.
         square = keep.square() * sums[0] + step.square() * sums[1] + 2 * keep * step * sums[2]
         excess = (square.clamp(min=0).sqrt() / max_norms).clamp(min=1)
         keep, step = keep / excess, step / excess
-    bad = 0.0 * (w + g)  # NaN for a tensor that holds NaN or infinity: all of it becomes NaN
-    return Coefficients(keep + bad, step + bad, balance)
+    # NaN if the tensor holds NaN or infinity: all of it becomes NaN, unless it is not to be touched.
+    bad = 0.0 * torch.where(still, g, w + g)
+    return Coefficients(keep + bad, step + bad)
 
 
 def update_(weights: list[Tensor], grads: list[Tensor], by: Coefficients) -> None:
-    """W ← keep·W + step·g for each pair, weights of one dtype.
-
-    float32 cannot hold a step between tensors of very different scale, so it is applied in two factors:
-    W ← (keep/balance·W + step/balance·g)·balance. Half precision is computed in a float32 copy of one tensor
-    after the other: the only temporary.
-    """
-    dtype = torch.promote_types(weights[0].dtype, torch.float32)
-    balance = by.balance.clamp(1e-37, 1e37)
-    factors = torch.stack([by.keep / balance, by.step / balance, balance]).to(dtype)
-    first, second, third = (row.unbind() for row in factors)
-    if weights[0].dtype == dtype:
-        torch._foreach_mul_(weights, first)
-        torch._foreach_addcmul_(weights, grads, second)
-        torch._foreach_mul_(weights, third)
-        return
-    for weight, grad, *factors in zip(weights, grads, first, second, third, strict=True):
-        wide = weight.to(dtype).mul_(factors[0]).addcmul_(grad, factors[1]).mul_(factors[2])
-        weight.copy_(wide)
+    """W ← keep·W + step·g for each pair, rounded once."""
+    # Factors of shape (1,), not (): these make the product float64.
+    for weight, grad, keep, step in zip(weights, grads, by.keep.split(1), by.step.split(1), strict=True):
+        for w, g in _pieces(weight, grad):
+            w.copy_((w * keep).addcmul_(g, step))
 
 
-def _dot(weight, grad):
-    pieces = zip(weight.reshape(-1).split(PIECE), grad.reshape(-1).split(PIECE), strict=True)
-    return sum((w.double() * g.double()).sum() for w, g in pieces)
+def _products(weight, grad, dots):
+    """‖W‖², ‖g‖² and, if asked for, ⟨W, g⟩ of one pair."""
+    total = 0.0
+    for w, g in _pieces(weight, grad):
+        w, g = w.double().flatten(), g.double().flatten()
+        total = total + torch.stack([w.dot(w), g.dot(g), w.dot(g)] if dots else [w.dot(w), g.dot(g)])
+    return total
+
+
+def _pieces(weight, grad):
+    """Both cut alike into flat pieces; whole, if they have no common order in memory, which is rare."""
+    pair = in_memory_order(weight, grad.resolve_neg())
+    if pair is None:
+        return [(weight, grad)]
+    size = PIECE_ON_CPU if weight.is_cpu else PIECE
+    return zip(*(tensor.view(-1).split(size) for tensor in pair), strict=True)

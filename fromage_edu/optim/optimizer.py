@@ -108,10 +108,11 @@ class Fromage(torch.optim.Optimizer):
             sharded.check(param, group["differentiable"])
         if group["p_bound"] is not None:
             for param, norm in zip(group["params"], _norms(group["params"]), strict=True):
-                self.state[param]["initial_norm"] = norm
-                # A distributed checkpoint takes a state that has begun for complete.
-                if group["momentum"]:
-                    self._start_average(param, group)
+                self.state[param]["initial_norm"] = norm.reshape(1)  # as in _start_average
+        if self.state:  # which a distributed checkpoint takes for complete
+            for some in self.param_groups:
+                for param in some["params"] if some["momentum"] else []:
+                    self._start_average(param, some)
 
     def __setstate__(self, state: dict) -> None:
         """Restore what was pickled or loaded; options that it does not name take their defaults."""
@@ -119,6 +120,14 @@ class Fromage(torch.optim.Optimizer):
         for group in self.param_groups:
             for name, value in self.defaults.items():
                 group.setdefault(name, value)
+
+    def state_dict(self) -> dict:
+        """What `load_state_dict` and distributed checkpoints take."""
+        saved = super().state_dict()
+        if saved["state"]:  # a distributed checkpoint then wants an entry for every tensor
+            for key in chain.from_iterable(group["params"] for group in saved["param_groups"]):
+                saved["state"].setdefault(key, {})
+        return saved
 
     def load_state_dict(self, state_dict: dict) -> None:
         """Load a `state_dict()`; training continues bit for bit."""
@@ -168,6 +177,12 @@ class Fromage(torch.optim.Optimizer):
             return
         if not all(group["capturable"] for group in self.param_groups):
             raise RuntimeError("a CUDA graph is being recorded and capturable is False: set capturable=True")
+        for lr in (group["lr"] for group in self.param_groups):
+            if isinstance(lr, Tensor) and lr.device.type != "cuda":
+                raise RuntimeError(
+                    f"a CUDA graph is being recorded and lr is a tensor on {lr.device}, which its replays "
+                    'would not read: give a number to keep for ever, or torch.tensor(0.01, device="cuda")'
+                )
 
     def _step_group(self, group) -> list[sharded.Job]:
         params, grads, averages, weights, norms = [], [], [], [], []
@@ -178,6 +193,8 @@ class Fromage(torch.optim.Optimizer):
     def _init_group(self, group, params, grads, averages, weights, norms):
         """Fill the lists with what the step needs; torch.compile knows this name and runs it as it is."""
         momentum, p_bound = group["momentum"], group["p_bound"]
+        for param in group["params"][:1]:  # one of them tells, and asking all takes time
+            sharded.check_layers(param)
         for param in group["params"]:
             grad = param.grad
             if grad is None:
@@ -207,7 +224,10 @@ class Fromage(torch.optim.Optimizer):
             dtype = torch.promote_types(param.dtype, torch.float32)
             state["momentum_buffer"] = torch.zeros_like(param, dtype=dtype, requires_grad=False)
             wide = torch.float32 if param.device.type == "mps" else torch.float64
-            state["momentum_weight"] = torch.zeros((), dtype=wide)
+            device = param.device if group["capturable"] else "cpu"
+            # Not of shape (): torch.compile takes float64 without a dimension for a Python number, and loses
+            # what is written to it.
+            state["momentum_weight"] = torch.zeros(1, dtype=wide, device=device)
         if group["capturable"] and state["momentum_weight"].device != param.device:
             state["momentum_weight"] = state["momentum_weight"].to(param.device)
 
@@ -222,7 +242,7 @@ def _update(group, params, grads, averages, weights, norms) -> list[sharded.Job]
     if group["momentum"]:
         _average(grads, averages, weights, group["momentum"], group["capturable"])
         grads = [average.clone() for average in averages] if group["differentiable"] else averages
-    limits = [torch.where(norm == 0, torch.inf, group["p_bound"] * norm) for norm in norms]
+    limits = [torch.where(norm == 0, torch.inf, group["p_bound"] * norm).squeeze() for norm in norms]
     limits = limits or [None] * len(params)
     if group["differentiable"]:
         for param, grad, limit in zip(params, grads, limits, strict=True):
@@ -245,7 +265,8 @@ def _average(grads, averages, weights, momentum, capturable):
         weight.mul_(momentum).add_(1 - momentum)  # 1 − βᵗ: the weight of all gradients so far
     if capturable or torch.compiler.is_compiling():
         for average, grad, weight in zip(averages, grads, weights, strict=True):
-            average.lerp_(grad.to(average.dtype), ((1 - momentum) / weight).to(average.dtype))
+            fraction = ((1 - momentum) / weight).squeeze().to(average, non_blocking=True)
+            average.lerp_(grad.to(average.dtype), fraction)
         return
     fractions = [(1 - momentum) / weight.item() for weight in weights]
     together = len(set(fractions)) == 1 and len({g.dtype for g in chain(grads, averages)}) == 1

@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import warnings
 from functools import cache
 from typing import NamedTuple
 
@@ -38,34 +39,16 @@ def update_(
     Args:
         weights: W of each tensor.
         grads: g of each.
-        max_norms: for each None, or a number with shape () on its device, infinity for no limit.
+        max_norms: for each None, or a number with shape () on its device, infinity for no limit; None for
+            all or for none.
         options: of the group.
     """
-    exact, here, there = [], [], {}
-    if options.foreach is False or torch.compiler.is_compiling():
-        exact = list(range(len(weights)))
-    else:
-        on_cpu = options.foreach is None and not options.capturable
-        for index, weight in enumerate(weights):
-            if type(weight) not in PLAIN:
-                exact.append(index)
-            elif on_cpu and weight.is_cpu:
-                here.append(index)
-            elif _fits_foreach(weight, grads[index]):
-                there.setdefault((weight.device, weight.dtype, grads[index].dtype), []).append(index)
-            else:
-                exact.append(index)
-    if here:
-        exact += _update_on_cpu(here, weights, grads, max_norms, options)
-    for indices in there.values():
-        some = [weights[i] for i in indices], [grads[i] for i in indices]
-        way = way_for(*some, options)
-        limited = max_norms[indices[0]] is not None
-        limits = torch.stack([max_norms[i] for i in indices]) if limited else None
-        sums = way.sums(*some, limited)
-        by = foreach.coefficients(sums, options.signed_lr, options.norm_correction, limits)
-        way.update_(*some, by)
-    for i in exact:
+    todo = list(range(len(weights)))
+    if options.foreach is not False and not torch.compiler.is_compiling():
+        if options.foreach is None and not options.capturable:
+            todo = _update_on_cpu(todo, weights, grads, max_norms, options)
+        todo = _update_together(todo, weights, grads, max_norms, options)
+    for i in todo:
         weights[i].copy_(exactly(weights[i], grads[i], max_norms[i], options))
 
 
@@ -77,15 +60,37 @@ def exactly(weight: Tensor, grad: Tensor, max_norm: Tensor | None, options: Opti
     )
 
 
-def way_for(weights: list[Tensor], grads: list[Tensor], options: Options):
-    """The module that computes sums and updates: `kernels` or `foreach`; one device, one dtype each side."""
-    fused = options.foreach is None and not options.capturable and weights[0].device.type in ("cuda", "xpu")
-    if fused and _has_triton() and weights[0].dtype in SINGLE_OR_HALF and grads[0].dtype in SINGLE_OR_HALF:
-        if all(cpu.in_memory_order(*pair) is not None for pair in zip(weights, grads, strict=True)):
-            from fromage_edu.optim import kernels  # Triton: only where it is used
+def _update_on_cpu(todo, weights, grads, max_norms, options) -> list[int]:
+    """Step what is ordinary and on a CPU; return what is left."""
+    here, left = [], []
+    for i in todo:
+        (here if weights[i].is_cpu and type(weights[i]) in PLAIN else left).append(i)
+    limits = [None if max_norms[i] is None else max_norms[i].item() for i in here]
+    limits = [None if limit == math.inf else limit for limit in limits]
+    some = [weights[i] for i in here], [grads[i] for i in here]
+    if here:
+        unusual = cpu.update_(*some, float(options.signed_lr), options.norm_correction, limits)
+        left += [here[i] for i in unusual]
+    return left
 
-            return kernels
-    return foreach
+
+def _update_together(todo, weights, grads, max_norms, options) -> list[int]:
+    """Step the tensors of each device and dtype at once; return what is left."""
+    left, bunches = [], {}
+    for i in todo:
+        if type(weights[i]) in PLAIN and _fits_foreach(weights[i], grads[i]):
+            bunches.setdefault((weights[i].device, weights[i].dtype, grads[i].dtype), []).append(i)
+        else:
+            left.append(i)
+    for bunch in bunches.values():
+        some = [weights[i] for i in bunch], [grads[i] for i in bunch]
+        way = way_for(*some, options)
+        limited = max_norms[bunch[0]] is not None
+        limits = torch.stack([max_norms[i] for i in bunch]) if limited else None
+        sums = way.sums(*some, limited)
+        by = foreach.coefficients(sums, options.signed_lr, options.norm_correction, limits)
+        way.update_(*some, by)
+    return left
 
 
 def _fits_foreach(weight, grad) -> bool:
@@ -99,14 +104,33 @@ def _fits_foreach(weight, grad) -> bool:
     )
 
 
-def _update_on_cpu(indices, weights, grads, max_norms, options) -> list[int]:
-    limits = [None if max_norms[i] is None else max_norms[i].item() for i in indices]
-    limits = [None if limit == math.inf else limit for limit in limits]
-    some = [weights[i] for i in indices], [grads[i] for i in indices]
-    left = cpu.update_(*some, float(options.signed_lr), options.norm_correction, limits)
-    return [indices[i] for i in left]
+def way_for(weights: list[Tensor], grads: list[Tensor], options: Options):
+    """The module that computes sums and updates: `kernels` or `foreach`; one device, one dtype each side."""
+    device, dtypes = weights[0].device, (weights[0].dtype, grads[0].dtype)
+    fused = options.foreach is None and not options.capturable and device.type in ("cuda", "xpu")
+    if fused and set(dtypes) <= set(SINGLE_OR_HALF) and _triton_works(device, *dtypes):
+        from fromage_edu.optim import kernels  # imports Triton: only where it is used
+
+        if all(kernels.fits(*pair) for pair in zip(weights, grads, strict=True)):
+            return kernels
+    return foreach
 
 
 @cache
-def _has_triton() -> bool:
-    return importlib.util.find_spec("triton") is not None
+def _triton_works(device, weight_dtype, grad_dtype) -> bool:
+    """Tried once: Triton may be missing, lack a C compiler, or want a newer device for these dtypes."""
+    if importlib.util.find_spec("triton") is None:
+        return False
+    try:
+        from fromage_edu.optim import kernels
+
+        pair = [[torch.ones(1, dtype=dtype, device=device)] for dtype in (weight_dtype, grad_dtype)]
+        kernels.update_(*pair, foreach.coefficients(kernels.sums(*pair, False), 0.0, True, None))
+    except Exception as error:
+        warnings.warn(
+            f"Triton does not work for {weight_dtype} on {device}, so a step takes several calls for each "
+            f"tensor; foreach=True asks for that without this warning. Triton says: {error}",
+            stacklevel=2,
+        )
+        return False
+    return True

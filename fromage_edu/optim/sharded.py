@@ -25,17 +25,13 @@ class Job(NamedTuple):
 
 
 def is_sharded(tensor: Tensor) -> bool:
-    """Whether it is a DTensor; asked without importing torch.distributed, which takes a second."""
+    """Whether it is a DTensor; asked without importing DTensor, which takes a second."""
     return type(tensor) not in PLAIN and hasattr(tensor, "placements")
 
 
 def check(param: Tensor, differentiable: bool) -> None:
     """Raise for a parameter whose layers cannot be told apart, or whose step cannot be differentiated."""
-    if getattr(param, "_is_flat_param", False) or getattr(param, "_fsdp_flattened", False):
-        raise TypeError(
-            "Fromage needs the norm of each layer, and FullyShardedDataParallel (FSDP1) flattens layers into "
-            "one parameter: use torch.distributed.fsdp.fully_shard (FSDP2) instead"
-        )
+    check_layers(param)
     if is_sharded(param):
         if differentiable:
             raise ValueError("differentiable=True does not work with DTensors: leave it False")
@@ -45,25 +41,42 @@ def check(param: Tensor, differentiable: bool) -> None:
             )
 
 
+def check_layers(param: Tensor) -> None:
+    """Raise for parameters of FSDP1, which can also come to be after the optimizer was made."""
+    if getattr(param, "_fsdp_flattened", False) or getattr(param, "_is_flat_param", False):
+        raise TypeError(
+            "Fromage needs the norm of each layer, and FullyShardedDataParallel (FSDP1) flattens layers into "
+            "one parameter: use torch.distributed.fsdp.fully_shard (FSDP2) instead"
+        )
+
+
 def local(tensor: Tensor) -> Tensor:
     """This process's part of a DTensor, sharing its memory; any other tensor as it is."""
-    return tensor.to_local() if is_sharded(tensor) else tensor
+    if not is_sharded(tensor):
+        return tensor
+    part = tensor.to_local()
+    return part.wait() if hasattr(part, "wait") else part  # it may still be on its way
 
 
 def local_grad(param: Tensor, grad: Tensor) -> Tensor:
     """This process's part of a gradient, placed like its parameter."""
-    if is_sharded(param) and grad.placements != param.placements:
+    if not is_sharded(param):
+        return grad
+    if not is_sharded(grad):
+        raise TypeError(
+            "a DTensor has an ordinary tensor for its gradient: spread it like the parameter, with "
+            "torch.distributed.tensor.distribute_tensor(grad, param.device_mesh, param.placements)"
+        )
+    if grad.placements != param.placements:
         grad = grad.redistribute(param.device_mesh, param.placements)
     return local(grad)
 
 
 def norms(params: list[Tensor]) -> list[Tensor]:
     """Norms of whole DTensors: float64, shape () each, the same on every process."""
-    if not params:
-        return []
-    squares = torch.stack([frobenius_norm(local(param.detach())).square() for param in params])
-    _reduce_(squares.unsqueeze(0), params)
-    return list(squares.sqrt().unbind())
+    squares = {param: frobenius_norm(local(param.detach())).square() for param in params}
+    _reduce_(squares, params)
+    return [squares[param].sqrt() for param in params]
 
 
 def update_(jobs: list[Job], params: list[Tensor], bounded: bool) -> None:
@@ -74,39 +87,53 @@ def update_(jobs: list[Job], params: list[Tensor], bounded: bool) -> None:
         params: all DTensors of the optimizer, in the same order on every process.
         bounded: whether any group has a p_bound; the same on every process.
     """
-    rows = {id(param): row for row, param in enumerate(params)}
     bunches: dict = {}
     for job in jobs:
-        weight, grad = _real(local(job.param)), _real(job.grad)
-        key = (id(job.options), weight.dtype, grad.dtype)
-        bunches.setdefault(key, []).append((rows[id(job.param)], weight, grad, job))
-    totals = torch.zeros(
-        3 if bounded else 2, len(params), dtype=torch.float64, device=local(params[0].detach()).device
-    )
+        weight, grad = _real(local(job.param)), _real(job.grad.resolve_conj())
+        key = (id(job.options), weight.device, weight.dtype, grad.dtype)
+        bunches.setdefault(key, []).append((job.param, weight, grad, job))
     bunches = [tuple(map(list, zip(*bunch, strict=True))) for bunch in bunches.values()]
-    for places, weights, grads, some in bunches:
-        totals[:, places] = way_for(weights, grads, some[0].options).sums(weights, grads, bounded)
-    _reduce_(totals, params)
-    for places, weights, grads, some in bunches:
-        options = some[0].options
-        limits = None if some[0].max_norm is None else torch.stack([job.max_norm for job in some])
-        by = foreach.coefficients(totals[:, places], options.signed_lr, options.norm_correction, limits)
+    sums = {}
+    for some, weights, grads, (job, *_) in bunches:
+        columns = way_for(weights, grads, job.options).sums(weights, grads, bounded).unbind(1)
+        sums.update(zip(some, columns, strict=True))
+    for param in params:
+        if param not in sums:
+            sums[param] = _without_gradient(param, 3 if bounded else 2)
+    _reduce_(sums, params)
+    for some, weights, grads, (job, *others) in bunches:
+        options = job.options
+        limits = None if job.max_norm is None else torch.stack([j.max_norm for j in (job, *others)])
+        totals = torch.stack([sums[param] for param in some], dim=1)
+        by = foreach.coefficients(totals, options.signed_lr, options.norm_correction, limits)
         way_for(weights, grads, options).update_(weights, grads, by)
     # Autograd must notice: what changed is the part, not the DTensor around it.
     torch.autograd.graph.increment_version([job.param for job in jobs])
 
 
-def _reduce_(totals: Tensor, params: list[Tensor]) -> None:
-    """Sum each column over the processes that hold parts of its parameter."""
+def _without_gradient(param: Tensor, count: int) -> Tensor:
+    """Sums of a part without gradient: other processes may have one, and they need the whole norm of W."""
+    part = _real(local(param.detach()))
+    sums = part.new_zeros(count, dtype=torch.float64)
+    if param.requires_grad:
+        sums[0] = torch.linalg.vector_norm(part, dtype=torch.float64).square()
+    return sums
+
+
+def _reduce_(sums: dict[Tensor, Tensor], params: list[Tensor]) -> None:
+    """Replace the sums of each parameter by those over all processes that hold parts of it."""
     groups: dict = {}
-    for row, param in enumerate(params):
+    for param in params:
+        if param.device_mesh.get_coordinate() is None:
+            continue  # this process holds nothing of it
         for dimension, placement in enumerate(param.placements):
             if not placement.is_replicate():
-                groups.setdefault(param.device_mesh.get_group(dimension), []).append(row)
-    for group, rows in groups.items():
-        some = totals[:, rows].contiguous()
-        torch.distributed.all_reduce(some, group=group)
-        totals[:, rows] = some
+                key = param.device_mesh.get_group(dimension), sums[param].device
+                groups.setdefault(key, []).append(param)
+    for (group, _), some in groups.items():
+        totals = torch.stack([sums[param] for param in some])
+        torch.distributed.all_reduce(totals, group=group)
+        sums.update(zip(some, totals.unbind(), strict=True))
 
 
 def _real(tensor: Tensor) -> Tensor:

@@ -34,7 +34,8 @@ def fromage_update(
         W', a new tensor with the shape and dtype of `weight`; differentiable in `weight`, `grad` and `lr`.
 
     Raises:
-        TypeError: for a weight that is neither floating point nor complex.
+        TypeError: for a weight that is neither floating point nor complex, a real and a complex tensor, a
+            sparse one, or an lr or max_norm that is no number.
         ValueError: if the shapes differ, or for an lr or max_norm out of its range.
 
     >>> fromage_update(torch.tensor([3.0, 4.0]), torch.tensor([4e-20, -3e-20]), lr=0.75)
@@ -44,7 +45,8 @@ def fromage_update(
     """
     _check(weight, grad, lr, max_norm)
     if weight.is_complex():
-        parts = torch.view_as_real(weight), torch.view_as_real(grad)
+        # A gradient may be a conjugate that autograd has not written out.
+        parts = [torch.view_as_real(tensor.resolve_conj()) for tensor in (weight, grad)]
         return torch.view_as_complex(
             fromage_update(*parts, lr, norm_correction=norm_correction, max_norm=max_norm)
         )
@@ -60,9 +62,11 @@ def fromage_update(
     w_norm, g_norm = frobenius_norm(w_unit), frobenius_norm(g_unit)
     lr = scalar(lr, w_norm)
 
-    growth = torch.hypot(lr, torch.ones_like(lr)) if norm_correction else torch.ones_like(lr)
-    step = (lr / growth) * (w_norm / torch.where(g_norm == 0, 1.0, g_norm))
-    new = (w_unit * (1 / growth).to(dtype) - g_unit * step.to(dtype)) * w_peak
+    shrink = 1 / torch.hypot(lr, torch.ones_like(lr)) if norm_correction else torch.ones_like(lr)
+    step = lr * shrink * (w_norm / torch.where(g_norm == 0, 1.0, g_norm))
+    # W·shrink as W − decay·W: rounded to float32, shrink would be off by the same 3e-8 at every step.
+    decay = (lr * shrink).square() / (1 + shrink) if norm_correction else torch.zeros_like(lr)
+    new = (w_unit - (g_unit * step.to(dtype) + w_unit * decay.to(dtype))) * w_peak
     new = torch.where(w_peak == 0, -lr.to(dtype) * g, new)
     new = torch.where((g_peak == 0) | (lr == 0), w, new)
     new = new + 0.0 * g_peak  # NaN everywhere if g holds NaN or infinity, whatever the step
@@ -76,17 +80,22 @@ def scalar(lr: float | Tensor, like: Tensor) -> Tensor:
     """`lr` with shape () in the dtype and on the device of `like`, without waiting for the device."""
     if isinstance(lr, Tensor):
         return lr.reshape(()).to(device=like.device, dtype=like.dtype, non_blocking=True)
+    lr = lr if isinstance(lr, float) else float(lr)  # a fraction, say
     return torch.full((), lr, dtype=like.dtype, device=like.device)
 
 
 def check_lr(lr) -> None:
     """Raise unless `lr` is a finite number ≥ 0 or a one-element tensor of that."""
     if isinstance(lr, Tensor):
-        if lr.numel() != 1:
-            raise ValueError(f"lr has shape {tuple(lr.shape)}: give a number or a one-element tensor")
+        _check_one_element(lr)
         lr = lr.item()
     if not 0 <= check_number("lr", lr) < math.inf:
         raise ValueError(f"lr is {lr}: it must be finite and >= 0; a good start is 0.01")
+
+
+def _check_one_element(lr):
+    if lr.numel() != 1:
+        raise ValueError(f"lr has shape {tuple(lr.shape)}: give a number or a one-element tensor")
 
 
 def check_number(name: str, value):
@@ -101,10 +110,18 @@ def _check(weight, grad, lr, max_norm):
         raise ValueError(
             f"weight has shape {tuple(weight.shape)} and grad {tuple(grad.shape)}: they must agree"
         )
+    for name, tensor in (("weight", weight), ("grad", grad)):
+        if tensor.layout is not torch.strided:
+            raise TypeError(f"{name} is sparse (layout {tensor.layout}): convert it with .to_dense()")
     if not (weight.is_floating_point() or weight.is_complex()):
         raise TypeError(f"weight is {weight.dtype}: convert it with .float()")
+    if weight.is_complex() != grad.is_complex():
+        raise TypeError(f"weight is {weight.dtype} and grad {grad.dtype}: both must be real, or both complex")
     # A tensor's value may be on a device that is not to be waited for.
-    if max_norm is not None and not isinstance(max_norm, Tensor) and not max_norm >= 0:
-        raise ValueError(f"max_norm is {max_norm}: it must be None or >= 0")
-    if not isinstance(lr, Tensor):
+    if max_norm is not None and not isinstance(max_norm, Tensor):
+        if not check_number("max_norm", max_norm) >= 0:
+            raise ValueError(f"max_norm is {max_norm}: it must be None or >= 0")
+    if isinstance(lr, Tensor):
+        _check_one_element(lr)
+    else:
         check_lr(lr)

@@ -15,6 +15,8 @@ from torch import Tensor
 # gradients: a MB of float32, half of a processor's cache.
 SMALL = 16384
 WORKSPACE = 2**17
+# To pack fewer tensors than this takes longer than to step them one by one.
+FEW = 5
 # Squares of numbers in this range stay well inside float32.
 REGULAR = (1e-11, 1e17)
 # A float32 sum of n terms in one accumulator is off by n·3e-8 at worst; torch has eight or more to a row.
@@ -27,6 +29,7 @@ def update_(
     lr: float,
     norm_correction: bool,
     max_norms: list[float | None],
+    pack: bool = True,
 ) -> list[int]:
     """Step in place where weight and gradient are ordinary; return the indices of those left untouched.
 
@@ -46,7 +49,7 @@ def update_(
         if dtype is not torch.float32 and dtype is not torch.float64:
             left += indices
             continue
-        if 0 < shape.numel() <= SMALL and len(indices) > 1:
+        if pack and 0 < shape.numel() <= SMALL and len(indices) >= FEW:
             indices = _update_packs(indices, weights, grads, max_norms, lr * shrink, decay)
         for index in indices:
             if not _update_one(weights[index], grads[index], lr * shrink, decay, max_norms[index]):
@@ -59,13 +62,13 @@ def _update_one(weight, grad, step, decay, max_norm) -> bool:
     if pair is None:
         return False
     weight, grad = pair
-    w_norm, g_norm = _norms(weight.view(1, -1))[0], _norms(grad.view(1, -1))[0]
+    w_norm, g_norm = _norm(weight.view(-1)), _norm(grad.view(-1))
     if not (_regular(w_norm) and _regular(g_norm)):
         return False
     step = step * w_norm / g_norm
     _one_pass([weight], [grad], step, decay / step)
     if max_norm is not None:
-        norm = _norms(weight.view(1, -1))[0]
+        norm = _norm(weight.view(-1))
         if norm > max_norm:
             weight.mul_(max_norm / norm)
     return True
@@ -118,6 +121,20 @@ def _one_pass(weights, grads, lr, weight_decay):
 
 def _regular(norm: float) -> bool:
     return REGULAR[0] < norm < REGULAR[1]
+
+
+def _norm(flat: Tensor) -> float:
+    """As `_norms`, for one tensor: Python adds few pieces sooner than torch can be called again."""
+    length, norm = flat.numel(), torch.linalg.vector_norm
+    if length <= LONGEST_ROW or flat.dtype is torch.float64:
+        return norm(flat).item()
+    piece = _piece(length)
+    rest = length % piece
+    parts = norm((flat[:-rest] if rest else flat).view(-1, piece), dim=1)
+    last = norm(flat[-rest:]).item() if rest else 0.0
+    if len(parts) <= 64:
+        return math.hypot(last, *parts.tolist())
+    return math.hypot(last, norm(parts, dtype=torch.float64).item())
 
 
 def _norms(rows: Tensor) -> list[float]:

@@ -44,8 +44,8 @@ def update_(
         options: of the group.
     """
     todo = list(range(len(weights)))
-    if options.foreach is not False and not torch.compiler.is_compiling():
-        if options.foreach is None and not options.capturable:
+    if not torch.compiler.is_compiling():
+        if options.foreach is not True and not options.capturable:
             todo = _update_on_cpu(todo, weights, grads, max_norms, options)
         todo = _update_together(todo, weights, grads, max_norms, options)
     for i in todo:
@@ -69,17 +69,19 @@ def _update_on_cpu(todo, weights, grads, max_norms, options) -> list[int]:
     limits = [None if limit == math.inf else limit for limit in limits]
     some = [weights[i] for i in here], [grads[i] for i in here]
     if here:
-        unusual = cpu.update_(*some, float(options.signed_lr), options.norm_correction, limits)
+        pack = options.foreach is None
+        unusual = cpu.update_(*some, float(options.signed_lr), options.norm_correction, limits, pack)
         left += [here[i] for i in unusual]
     return left
 
 
 def _update_together(todo, weights, grads, max_norms, options) -> list[int]:
-    """Step the tensors of each device and dtype at once; return what is left."""
+    """Step the tensors of each device and dtype at once, or one by one if asked to; return what is left."""
     left, bunches = [], {}
     for i in todo:
         if type(weights[i]) in PLAIN and _fits_foreach(weights[i], grads[i]):
-            bunches.setdefault((weights[i].device, weights[i].dtype, grads[i].dtype), []).append(i)
+            alone = i if options.foreach is False else None
+            bunches.setdefault((weights[i].device, weights[i].dtype, grads[i].dtype, alone), []).append(i)
         else:
             left.append(i)
     for bunch in bunches.values():

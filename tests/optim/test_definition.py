@@ -84,7 +84,7 @@ def test_equivariant_to_rotations(way, seed, lr):
 def test_a_tensors_step_depends_on_its_own_gradient_only(way):
     weight, grad = two((3, 3), 0)
     alone = step("alone", weight, grad)
-    assert relative_error(step(way, weight, grad), alone) <= 1e-15  # "packed": beside two others
+    assert relative_error(step(way, weight, grad), alone) <= 1e-15  # "packed": beside others
 
 
 @every_way

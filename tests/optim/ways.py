@@ -5,12 +5,14 @@ import torch
 from torch import nn
 
 from fromage_edu import Fromage
+from fromage_edu.optim import cpu
 
-# Options of `Fromage` that choose the implementation. "packed": beside two others of its shape.
+# Options of `Fromage` that choose the implementation. "packed": beside enough others of its shape;
+# "differentiable" is `fromage_update` itself.
 WAYS = {
     "alone": {},
     "packed": {},
-    "exact": {"foreach": False},
+    "one by one": {"foreach": False},
     "foreach": {"foreach": True},
     "capturable": {"capturable": True},
     "differentiable": {"differentiable": True},
@@ -36,9 +38,10 @@ def steps(way, weight, grads, lr=0.01, **options):
     params = [param]
     if way == "packed":
         generator = torch.Generator().manual_seed(1)
-        two = torch.randn(2, *weight.shape, dtype=weight.dtype, generator=generator)
-        params = [parameter(two[0]), param, parameter(two[1])]
-        params[0].grad, params[2].grad = two[1], two[0]
+        others = torch.randn(cpu.FEW, *weight.shape, dtype=weight.dtype, generator=generator)
+        params += [parameter(other) for other in others]
+        for other, values in zip(params[1:], others.flip(0), strict=True):
+            other.grad = values
     lrs = lr if isinstance(lr, list) else [lr] * len(grads)
     optimizer = fromage(params, way, lr=lrs[0], **options)
     path = []
@@ -49,8 +52,7 @@ def steps(way, weight, grads, lr=0.01, **options):
         optimizer.step()
         assert param.grad is grad and grad._version == version and same(grad, before)
         path.append(param.detach().clone())
-    if len(params) == 3:
-        assert all(other.isfinite().all() for other in (params[0], params[2]))
+    assert all(other.isfinite().all() for other in params[1:])
     return path
 
 

@@ -126,7 +126,9 @@ class Fromage(torch.optim.Optimizer):
         saved = super().state_dict()
         if saved["state"]:  # a distributed checkpoint then wants an entry for every tensor
             for key in chain.from_iterable(group["params"] for group in saved["param_groups"]):
-                saved["state"].setdefault(key, {})
+                entry = saved["state"][key] = dict(saved["state"].get(key, {}))
+                if "momentum_weight" in entry:  # and only a scalar apart from its tensor's device
+                    entry["momentum_weight"] = entry["momentum_weight"].reshape(())
         return saved
 
     def load_state_dict(self, state_dict: dict) -> None:
@@ -141,7 +143,7 @@ class Fromage(torch.optim.Optimizer):
                     self.state[param][name] = value.detach().clone().to(param.device)
                 elif name == "momentum_weight":
                     device = param.device if group["capturable"] else "cpu"
-                    self.state[param][name] = value.detach().clone().to(device)
+                    self.state[param][name] = value.detach().clone().reshape(1).to(device)
 
     def step(self, closure=None):
         """Update every parameter that has a gradient.

@@ -1,5 +1,6 @@
 """The optimizer: options, state, and what `torch.optim` expects; the arithmetic is in the other files."""
 
+import warnings
 from itertools import chain
 
 import torch
@@ -188,13 +189,16 @@ class Fromage(torch.optim.Optimizer):
 
     def _step_group(self, group) -> list[sharded.Job]:
         params, grads, averages, weights, norms = [], [], [], [], []
-        self._init_group(group, params, grads, averages, weights, norms)
+        compiled = torch.compiler.is_compiling()
+        self._init_group(group, params, grads, averages, weights, norms, compiled)
         with torch.set_grad_enabled(group["differentiable"]):
             return _update(group, params, grads, averages, weights, norms)
 
-    def _init_group(self, group, params, grads, averages, weights, norms):
+    def _init_group(self, group, params, grads, averages, weights, norms, compiled):
         """Fill the lists with what the step needs; torch.compile knows this name and runs it as it is."""
         momentum, p_bound = group["momentum"], group["p_bound"]
+        if compiled and not isinstance(group["lr"], Tensor):
+            self._mind_compiled(group)
         for param in group["params"][:1]:  # one of them tells, and asking all takes time
             sharded.check_layers(param)
         for param in group["params"]:
@@ -219,6 +223,15 @@ class Fromage(torch.optim.Optimizer):
                         "give it to Fromage(...) or add_param_group(...)"
                     )
                 norms.append(self.state[param]["initial_norm"])
+
+    def _mind_compiled(self, group):
+        first = self.__dict__.setdefault("_compiled_lr", {}).setdefault(id(group), group["lr"])
+        if first != group["lr"]:
+            warnings.warn(
+                "torch.compile compiles the step anew for each number that lr takes, and after a few of them "
+                f"no more: give lr=torch.tensor({first}), which schedulers change in place",
+                stacklevel=2,
+            )
 
     def _start_average(self, param, group):
         state = self.state[param]

@@ -53,7 +53,7 @@ class Fromage(torch.optim.Optimizer):
         norm_correction: whether to divide by √(1 + η²); without it, this is the paper's equation (4).
         maximize: climb instead of descend; gradients are left as they are.
         foreach: None chooses the fastest way; True asks for torch's multi-tensor operations; False steps
-            tensor after tensor by `fromage_update`.
+            one tensor after the other.
         capturable: whether steps may be recorded in a CUDA graph. A replay sees changes of `lr` if it is a
             tensor on the device.
         differentiable: whether autograd runs through the step.
@@ -276,8 +276,10 @@ def _update(group, params, grads, averages, weights, norms) -> list[sharded.Job]
 
 def _average(grads, averages, weights, momentum, capturable):
     """m ← m + (1 − β)/(1 − βᵗ)·(g − m): the bias-corrected average itself; right also if β changes."""
-    for weight in weights:
-        weight.mul_(momentum).add_(1 - momentum)  # 1 − βᵗ: the weight of all gradients so far
+    if not weights:
+        return
+    torch._foreach_mul_(weights, momentum)  # 1 − βᵗ: the weight of all gradients so far
+    torch._foreach_add_(weights, 1 - momentum)
     if capturable or torch.compiler.is_compiling():
         for average, grad, weight in zip(averages, grads, weights, strict=True):
             fraction = ((1 - momentum) / weight).squeeze().to(average, non_blocking=True)

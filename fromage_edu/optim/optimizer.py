@@ -1,5 +1,6 @@
 """The optimizer: options, state, and what `torch.optim` expects; the arithmetic is in the other files."""
 
+import warnings
 from itertools import chain
 
 import torch
@@ -52,7 +53,7 @@ class Fromage(torch.optim.Optimizer):
         norm_correction: whether to divide by √(1 + η²); without it, this is the paper's equation (4).
         maximize: climb instead of descend; gradients are left as they are.
         foreach: None chooses the fastest way; True asks for torch's multi-tensor operations; False steps
-            tensor after tensor by `fromage_update`.
+            one tensor after the other.
         capturable: whether steps may be recorded in a CUDA graph. A replay sees changes of `lr` if it is a
             tensor on the device.
         differentiable: whether autograd runs through the step.
@@ -126,7 +127,9 @@ class Fromage(torch.optim.Optimizer):
         saved = super().state_dict()
         if saved["state"]:  # a distributed checkpoint then wants an entry for every tensor
             for key in chain.from_iterable(group["params"] for group in saved["param_groups"]):
-                saved["state"].setdefault(key, {})
+                entry = saved["state"][key] = dict(saved["state"].get(key, {}))
+                if "momentum_weight" in entry:  # and only a scalar apart from its tensor's device
+                    entry["momentum_weight"] = entry["momentum_weight"].reshape(())
         return saved
 
     def load_state_dict(self, state_dict: dict) -> None:
@@ -141,7 +144,7 @@ class Fromage(torch.optim.Optimizer):
                     self.state[param][name] = value.detach().clone().to(param.device)
                 elif name == "momentum_weight":
                     device = param.device if group["capturable"] else "cpu"
-                    self.state[param][name] = value.detach().clone().to(device)
+                    self.state[param][name] = value.detach().clone().reshape(1).to(device)
 
     def step(self, closure=None):
         """Update every parameter that has a gradient.
@@ -186,13 +189,16 @@ class Fromage(torch.optim.Optimizer):
 
     def _step_group(self, group) -> list[sharded.Job]:
         params, grads, averages, weights, norms = [], [], [], [], []
-        self._init_group(group, params, grads, averages, weights, norms)
+        compiled = torch.compiler.is_compiling()
+        self._init_group(group, params, grads, averages, weights, norms, compiled)
         with torch.set_grad_enabled(group["differentiable"]):
             return _update(group, params, grads, averages, weights, norms)
 
-    def _init_group(self, group, params, grads, averages, weights, norms):
+    def _init_group(self, group, params, grads, averages, weights, norms, compiled):
         """Fill the lists with what the step needs; torch.compile knows this name and runs it as it is."""
         momentum, p_bound = group["momentum"], group["p_bound"]
+        if compiled and not isinstance(group["lr"], Tensor):
+            self._mind_compiled(group)
         for param in group["params"][:1]:  # one of them tells, and asking all takes time
             sharded.check_layers(param)
         for param in group["params"]:
@@ -217,6 +223,15 @@ class Fromage(torch.optim.Optimizer):
                         "give it to Fromage(...) or add_param_group(...)"
                     )
                 norms.append(self.state[param]["initial_norm"])
+
+    def _mind_compiled(self, group):
+        first = self.__dict__.setdefault("_compiled_lr", {}).setdefault(id(group), group["lr"])
+        if first != group["lr"]:
+            warnings.warn(
+                "torch.compile compiles the step anew for each number that lr takes, and after a few of them "
+                f"no more: give lr=torch.tensor({first}), which schedulers change in place",
+                stacklevel=2,
+            )
 
     def _start_average(self, param, group):
         state = self.state[param]
@@ -261,8 +276,10 @@ def _update(group, params, grads, averages, weights, norms) -> list[sharded.Job]
 
 def _average(grads, averages, weights, momentum, capturable):
     """m ← m + (1 − β)/(1 − βᵗ)·(g − m): the bias-corrected average itself; right also if β changes."""
-    for weight in weights:
-        weight.mul_(momentum).add_(1 - momentum)  # 1 − βᵗ: the weight of all gradients so far
+    if not weights:
+        return
+    torch._foreach_mul_(weights, momentum)  # 1 − βᵗ: the weight of all gradients so far
+    torch._foreach_add_(weights, 1 - momentum)
     if capturable or torch.compiler.is_compiling():
         for average, grad, weight in zip(averages, grads, weights, strict=True):
             fraction = ((1 - momentum) / weight).squeeze().to(average, non_blocking=True)

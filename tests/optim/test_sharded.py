@@ -18,6 +18,8 @@ if not hasattr(pytest.importorskip("torch.distributed.fsdp"), "fully_shard"):
 import processes  # noqa: E402
 import sharded_models  # noqa: E402, F401  Importing it registers the cases of both files.
 
+from fromage_edu import Fromage  # noqa: E402
+
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
@@ -46,3 +48,14 @@ def test_import_leaves_dtensor_alone():
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("options", [{"momentum": 0.5}, {"p_bound": 2.0}, {"momentum": 0.5, "p_bound": 2.0}])
+def test_saved_state_apart_from_its_tensor_is_a_number(options):
+    """A distributed checkpoint raises "Device mismatch" for more than that; meta stands in for a GPU."""
+    weight = torch.nn.Parameter(torch.empty(3, device="meta"))
+    weight.grad = torch.empty_like(weight)
+    optimizer = Fromage([weight], **options)
+    optimizer.step()
+    (entry,) = optimizer.state_dict()["state"].values()
+    assert entry and all(value.dim() == 0 or value.is_meta for value in entry.values())

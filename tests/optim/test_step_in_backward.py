@@ -1,0 +1,147 @@
+"""`step_in_backward`: what `step()` would do, while the gradients of a model never exist together."""
+
+import copy
+import re
+import warnings
+
+import pytest
+import torch
+from allocations import peak
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from fromage_edu import Fromage
+from fromage_edu.optim import step_in_backward
+
+
+class Shared(nn.Module):
+    """One matrix used twice, one layer that a pass leaves out, one that is frozen."""
+
+    def __init__(self):
+        super().__init__()
+        self.twice, self.unused, self.frozen = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 6)
+        self.frozen.requires_grad_(False)
+        self.last = nn.Linear(6, 2)
+
+    def forward(self, x):
+        return self.last(torch.tanh(self.frozen(self.twice(torch.tanh(self.twice(x))))))
+
+
+def pair():
+    torch.manual_seed(1)
+    model = Shared()
+    return model, copy.deepcopy(model)
+
+
+def train(model, after, steps=5):
+    for seed in range(steps):
+        x = torch.randn(4, 6, generator=torch.Generator().manual_seed(seed))
+        model(x).square().mean().backward()
+        after()
+
+
+OPTIONS = [{}, {"momentum": 0.9}, {"p_bound": 1.01}, {"maximize": True, "norm_correction": False, "lr": 0.1}]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_the_result_is_that_of_step_bit_for_bit(options):
+    model, other = pair()
+    optimizer = Fromage([p for p in other.parameters() if p.requires_grad], **options)
+
+    def step():
+        optimizer.step()
+        optimizer.zero_grad()
+
+    step_in_backward(model, **options)
+    train(model, lambda: None)
+    train(other, step)
+    before = dict(pair()[0].named_parameters())
+    for (name, one), two in zip(model.named_parameters(), other.parameters(), strict=True):
+        assert one.equal(two) and one.grad is None
+        assert one.equal(before[name]) == name.startswith(("unused", "frozen"))
+
+
+def test_the_optimizer_of_the_handle_takes_schedulers_and_saves_its_state():
+    model, other = pair()
+    handle = step_in_backward(model, lr=0.1, momentum=0.9)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(handle.optimizer, 0.5)
+
+    def after():  # `step()` finds no gradient; without it torch warns that the scheduler came first
+        versions = [p._version for p in model.parameters()]
+        handle.optimizer.step()
+        assert versions == [p._version for p in model.parameters()]
+        scheduler.step()
+
+    train(model, after, steps=2)
+    assert handle.optimizer.param_groups[0]["lr"] == pytest.approx(0.025)
+    other.load_state_dict(model.state_dict())
+    resumed = step_in_backward(other)
+    resumed.optimizer.load_state_dict(handle.optimizer.state_dict())
+    train(model, lambda: None)
+    train(other, lambda: None)
+    assert all(one.equal(two) for one, two in zip(model.parameters(), other.parameters(), strict=True))
+
+
+def test_removed_it_leaves_gradients_and_weights_alone():
+    model, other = pair()
+    handle = step_in_backward(model)
+    handle.remove()
+    handle.remove()
+    train(model, lambda: None, steps=1)
+    assert all(one.equal(two) for one, two in zip(model.parameters(), other.parameters(), strict=True))
+    assert model.last.weight.grad is not None
+
+
+def test_it_works_with_checkpointed_activations():
+    model, other = pair()
+    plain = model.forward
+    model.forward = lambda x: checkpoint(plain, x.requires_grad_(), use_reentrant=False)
+    for each in (model, other):
+        step_in_backward(each)
+        train(each, lambda: None)
+    assert all(one.equal(two) for one, two in zip(model.parameters(), other.parameters(), strict=True))
+
+
+def test_the_gradients_are_never_there_together():
+    """Twenty layers of 256 kB: `step()` holds 20 gradients at its peak, this one or two."""
+    layers = [nn.Linear(256, 256, bias=False) for _ in range(20)]
+    model, x = nn.Sequential(*layers), torch.randn(2, 256)
+    size = 256 * 256 * 4
+    optimizer = Fromage(model.parameters())
+
+    def usual():
+        model(x).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    usual()
+    together = peak(usual)
+    handle = step_in_backward(model)
+    spent = peak(lambda: model(x).sum().backward())
+    handle.remove()
+    assert together >= 20 * size
+    assert spent <= 3 * size
+    assert together - spent >= 17 * size
+
+
+def test_what_cannot_work_is_refused():
+    with pytest.raises(ValueError, match="the model has no parameter that requires a gradient"):
+        step_in_backward(nn.ReLU())
+    with pytest.raises(ValueError, match=re.escape("lr is -1: it must be finite and >= 0")):
+        step_in_backward(nn.Linear(2, 2), lr=-1)
+    with pytest.raises(ValueError, match="differentiable=True needs the graph"):
+        step_in_backward(nn.Linear(2, 2), differentiable=True)
+
+
+def test_ddp_is_refused_with_the_way_out(tmp_path):
+    distributed = pytest.importorskip("torch.distributed")
+    store = distributed.FileStore(str(tmp_path / "store"), 1)
+    distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch's own, when it wraps
+            model = nn.parallel.DistributedDataParallel(nn.Linear(2, 2))
+        with pytest.raises(TypeError, match=re.escape("call Fromage(...).step() after backward()")):
+            step_in_backward(model)
+    finally:
+        distributed.destroy_process_group()

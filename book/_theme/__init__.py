@@ -3,8 +3,8 @@
 `executed` puts fresh outputs into the notebooks that Sphinx reads, `formulas` turns LaTeX into MathML,
 `explorers` places the sliders and `stills` their pictures, `anchors` lets plain links reach every id,
 `repairs` mends names, roles and sizes, and `bundle` writes one stylesheet and one script with only what the
-built pages use. `address` adds what depends on where the book will live, `benchmarks` makes tables of what was
-measured.
+built pages use. `address` adds what depends on where the book will live, `benchmarks` makes tables of what
+was measured.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The oracle is a file beside the tests."""
+"""The oracle, slow, is a file beside the tests."""
 
 import sys
 from pathlib import Path

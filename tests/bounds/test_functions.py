@@ -4,8 +4,8 @@ import math
 import re
 
 import mpmath
-import oracle
 import pytest
+import slow
 import torch
 from mpmath import mp
 from torch import nn
@@ -40,21 +40,21 @@ def eye(count, size=2, factor=1.0):
 
 def expected(before, after, x, slope):
     """All parts of all bounds about functions, with 60 digits."""
-    old, new = [oracle.exact(w) for w in before], [oracle.exact(w) for w in after]
+    old, new = [slow.exact(w) for w in before], [slow.exact(w) for w in after]
     changes = [b - a for a, b in zip(old, new, strict=True)]
-    h, moved = oracle.layers(old, oracle.exact(x), slope), oracle.layers(new, oracle.exact(x), slope)
-    depth, size = len(old), oracle.norm(h[0])
-    constant = (2 / mp.mpf(slope) ** 2 * oracle.widest(old) * max(map(oracle.kappa, old)) ** 2) ** depth
-    taus = [oracle.norm(w) * oracle.norm(a) / oracle.norm(w * a) for w, a in zip(old, h, strict=False)]
+    h, moved = slow.layers(old, slow.exact(x), slope), slow.layers(new, slow.exact(x), slope)
+    depth, size = len(old), slow.norm(h[0])
+    constant = (2 / mp.mpf(slope) ** 2 * slow.widest(old) * max(map(slow.kappa, old)) ** 2) ** depth
+    taus = [slow.norm(w) * slow.norm(a) / slow.norm(w * a) for w, a in zip(old, h, strict=False)]
     rhos = [
-        oracle.singular_values(d)[0] / oracle.singular_values(w)[0] for w, d in zip(old, changes, strict=True)
+        slow.singular_values(d)[0] / slow.singular_values(w)[0] for w, d in zip(old, changes, strict=True)
     ]
-    gain = mp.fprod(oracle.singular_values(w)[0] for w in old)
-    frobenius = mp.fprod(oracle.norm(w) ** 2 for w in old)
-    trust, change = oracle.trust(old, changes), oracle.norm(moved[-1] - h[-1])
+    gain = mp.fprod(slow.singular_values(w)[0] for w in old)
+    frobenius = mp.fprod(slow.norm(w) ** 2 for w in old)
+    trust, change = slow.trust(old, changes), slow.norm(moved[-1] - h[-1])
     return {
-        "relative": (change / oracle.norm(h[-1])) ** 2,
-        "magnitude": (oracle.norm(moved[-1]) / oracle.norm(h[-1])) ** 2,
+        "relative": (change / slow.norm(h[-1])) ** 2,
+        "magnitude": (slow.norm(moved[-1]) / slow.norm(h[-1])) ** 2,
         "change": change,
         "tau": taus,
         "C0": constant,
@@ -71,10 +71,10 @@ def expected(before, after, x, slope):
 @pytest.mark.parametrize("widths", ANY_SHAPE, ids=str)
 def test_every_bound_matches_the_oracle_and_holds(widths, slope):
     for seed in range(2):
-        pair = oracle.random_pair(widths, seed)
+        pair = slow.random_pair(widths, seed)
         printed = {"as_printed": widths not in RISING}
         phi = {"nonlinearity": leaky(slope)}
-        with mp.workdps(oracle.DIGITS):
+        with mp.workdps(slow.DIGITS):
             parts = expected(*pair, slope)
             cases = [
                 (functional_bound(*pair, **phi, **printed), parts["relative"], parts["theorem 1"]),
@@ -143,7 +143,7 @@ def test_x_in_the_null_space_moves_infinitely_and_has_no_restricted_bound():
 @pytest.mark.result("F12")
 def test_tau_is_at_most_what_conditioning_promises_for_tall_layers():
     for seed in range(20):
-        before, _, x = oracle.random_pair([2, 3, 3, 6], seed)
+        before, _, x = slow.random_pair([2, 3, 3, 6], seed)
         promised = [(min(w.shape) ** 0.5 * torch.linalg.cond(w)).item() for w in before]
         taus = tau(before, x, nonlinearity=nn.LeakyReLU(0.2)).tolist()
         assert all(1 <= t <= p + 1e-9 for t, p in zip(taus, promised, strict=True))
@@ -167,8 +167,8 @@ def test_zero_matrices_relu_and_zero_inputs_are_fine_for_the_operator_bound():
 
 def test_small_changes_of_linear_networks_keep_their_digits():
     for size in (1e-6, 1e-10, 1e-14):
-        before, after, x = oracle.random_pair([2, 3, 3], 0, size)
-        with mp.workdps(oracle.DIGITS):
+        before, after, x = slow.random_pair([2, 3, 3], 0, size)
+        with mp.workdps(slow.DIGITS):
             parts = expected(before, after, x, 1.0)
         assert functional_bound(before, after, x).measured.item() == pytest.approx(
             float(parts["relative"]), rel=1e-9
@@ -181,7 +181,7 @@ def test_small_changes_of_linear_networks_keep_their_digits():
 @pytest.mark.result("F12")
 def test_depth_50_and_more_in_decades():
     for depth in (50, 400):
-        before, after, x = oracle.random_pair([4] * (depth + 1), 1, 0.01)
+        before, after, x = slow.random_pair([4] * (depth + 1), 1, 0.01)
         before, after = ([w / 2 for w in group] for group in (before, after))
         phi = nn.LeakyReLU(0.1)
         bound = functional_bound(before, after, x, nonlinearity=phi, log10=True)
@@ -195,7 +195,7 @@ def test_depth_50_and_more_in_decades():
 
 
 def test_nothing_changed():
-    before, _, x = oracle.random_pair([2, 3, 3], 0)
+    before, _, x = slow.random_pair([2, 3, 3], 0)
     for function in (functional_bound, restricted_bound, operator_bound, frobenius_bound):
         bound = function(before, before, x, nonlinearity=nn.LeakyReLU(0.5))
         assert bound.measured == bound.bound == 0 and bound.holds
@@ -242,7 +242,7 @@ def test_a_learnable_nonlinearity_is_read_with_its_parameters():
 
 
 def test_a_nonlinearity_that_works_in_place_does_no_harm():
-    before, after, x = oracle.random_pair([3, 4, 4], 0, 2.0)
+    before, after, x = slow.random_pair([3, 4, 4], 0, 2.0)
     kept = x.clone()
     for function in (operator_bound, frobenius_bound):
         one, two = (function(before, after, x, nonlinearity=nn.ReLU(inplace=each)) for each in (True, False))
@@ -251,7 +251,7 @@ def test_a_nonlinearity_that_works_in_place_does_no_harm():
 
 
 def test_shapes():
-    before, after, _ = oracle.random_pair([3, 4, 4], 0)
+    before, after, _ = slow.random_pair([3, 4, 4], 0)
     for shape in [(3,), (1, 3), (5, 3), (0, 3), (2, 5, 3)]:
         for function in (
             functional_bound,
@@ -266,7 +266,7 @@ def test_shapes():
 
 
 def test_many_networks_at_once_are_each_their_own():
-    pairs = [oracle.random_pair([2, 3, 4], seed) for seed in range(4)]
+    pairs = [slow.random_pair([2, 3, 4], seed) for seed in range(4)]
     before, after = (
         [torch.stack(group) for group in zip(*side, strict=True)]
         for side in list(zip(*pairs, strict=True))[:2]
@@ -283,7 +283,7 @@ def test_many_networks_at_once_are_each_their_own():
 
 
 def test_precision():
-    before, after, x = oracle.random_pair([2, 3, 3], 0)
+    before, after, x = slow.random_pair([2, 3, 3], 0)
     low = [[w.float() for w in group] for group in (before, after)]
     for function in (functional_bound, magnitude_bound, restricted_bound, operator_bound, frobenius_bound):
         bound, double = function(*low, x.float()), function(before, after, x)
@@ -296,7 +296,7 @@ def test_precision():
 
 @pytest.mark.parametrize("scale", [1e-100, 1e100])
 def test_scales_cancel_in_relative_bounds(scale):
-    before, after, x = oracle.random_pair([2, 3, 3], 0)
+    before, after, x = slow.random_pair([2, 3, 3], 0)
     phi = {"nonlinearity": nn.LeakyReLU(0.5)}
     scaled = [before[0] * scale, before[1] / scale], [after[0] * scale, after[1] / scale], x * scale
     for function in (functional_bound, magnitude_bound, restricted_bound):
@@ -304,7 +304,7 @@ def test_scales_cancel_in_relative_bounds(scale):
 
 
 def test_gradients():
-    before, after, x = oracle.random_pair([2, 2, 3], 3)
+    before, after, x = slow.random_pair([2, 2, 3], 3)
     inputs = [each.clone().requires_grad_() for each in (*before, *after, x)]
     for function in (functional_bound, magnitude_bound, restricted_bound, operator_bound, frobenius_bound):
 

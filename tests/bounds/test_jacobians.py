@@ -3,8 +3,8 @@
 import re
 
 import numpy
-import oracle
 import pytest
+import slow
 import torch
 from mpmath import mp
 from torch import nn
@@ -42,7 +42,7 @@ def tail(network, layer):
 
 
 @pytest.mark.result("F6")
-@pytest.mark.parametrize("phi", SMOOTH, ids=str)
+@pytest.mark.parametrize("phi", SMOOTH, ids=lambda phi: getattr(phi, "__name__", str(phi)))
 @pytest.mark.parametrize("options", [{}, {"bias": True}, {"output_nonlinearity": False}], ids=str)
 def test_proposition_1_is_what_autograd_says(phi, options):
     network, x = random_network(phi, **options), torch.randn(6, 3, **DOUBLE)
@@ -56,7 +56,7 @@ def test_proposition_1_is_what_autograd_says(phi, options):
 
 @pytest.mark.result("F6")
 def test_proposition_1_for_matrices_and_many_networks():
-    pairs = [oracle.random_pair([2, 3, 4], seed) for seed in range(3)]
+    pairs = [slow.random_pair([2, 3, 4], seed) for seed in range(3)]
     weights = [torch.stack(group) for group in zip(*(pair[0] for pair in pairs), strict=True)]
     x = torch.stack([pair[2] for pair in pairs])[:, None]
     together = layer_jacobian(weights, x, 1, nonlinearity=nn.Tanh())
@@ -72,7 +72,7 @@ def test_proposition_1_for_matrices_and_many_networks():
 
 @pytest.mark.result("F6")
 def test_jacobians_are_differentiable_and_keep_their_precision():
-    (one, two), _, x = oracle.random_pair([2, 3, 2], 0)
+    (one, two), _, x = slow.random_pair([2, 3, 2], 0)
 
     def jacobian(*each):
         return layer_jacobian(each[:2], each[2], 0, nonlinearity=nn.Tanh())
@@ -88,7 +88,7 @@ def test_jacobians_are_differentiable_and_keep_their_precision():
 
 
 @pytest.mark.result("F5", "F15")
-@pytest.mark.parametrize("phi", SMOOTH, ids=str)
+@pytest.mark.parametrize("phi", SMOOTH, ids=lambda phi: getattr(phi, "__name__", str(phi)))
 @pytest.mark.parametrize("options", [{}, {"bias": True}, {"output_nonlinearity": False}], ids=str)
 def test_the_three_factors_contract_to_autograds_gradient(phi, options):
     network, x, y = random_network(phi, **options), torch.randn(6, 3, **DOUBLE), torch.randn(6, 2, **DOUBLE)
@@ -121,25 +121,25 @@ def test_the_third_factor_is_the_slope_times_the_layer_below():
 def test_theorem_2_matches_the_oracle_and_holds_in_a_valley(widths, slope):
     phi = {"nonlinearity": nn.LeakyReLU(slope)}
     for seed in range(2):
-        before, after, x = oracle.random_pair(widths, seed)
+        before, after, x = slow.random_pair(widths, seed)
         for layer in range(len(before)):
             bound = jacobian_bound(before, after, x, layer, **phi)
             printed = jacobian_bound(before, after, x, layer, as_printed=True, **phi)
             c1, c2 = jacobian_constants(before, layer, **phi)
-            with mp.workdps(oracle.DIGITS):
-                old, new = [oracle.exact(w) for w in before], [oracle.exact(w) for w in after]
-                start = oracle.exact(x)
-                jacobian = oracle.jacobian(old, start, slope, layer)
-                change = oracle.jacobian(new, start, slope, layer) - jacobian
-                measured = (oracle.norm(change) / oracle.norm(jacobian)) ** 2
+            with mp.workdps(slow.DIGITS):
+                old, new = [slow.exact(w) for w in before], [slow.exact(w) for w in after]
+                start = slow.exact(x)
+                jacobian = slow.jacobian(old, start, slope, layer)
+                change = slow.jacobian(new, start, slope, layer) - jacobian
+                measured = (slow.norm(change) / slow.norm(jacobian)) ** 2
                 above = old[layer:]
                 moves = [b - a for a, b in zip(above, new[layer:], strict=True)]
                 limits = []
                 for group in (above, old):
-                    kappa = max(map(oracle.kappa, group))
-                    constant = (2 * oracle.widest(group) / mp.mpf(slope) * kappa) ** (2 * len(above))
+                    kappa = max(map(slow.kappa, group))
+                    constant = (2 * slow.widest(group) / mp.mpf(slope) * kappa) ** (2 * len(above))
                     second = 1 + (1 / mp.mpf(slope) - 1) ** 2
-                    limits.append(constant * (second ** len(above) * (oracle.trust(above, moves) + 1) - 1))
+                    limits.append(constant * (second ** len(above) * (slow.trust(above, moves) + 1) - 1))
                     if group is above:
                         assert 10 ** c1.item() == pytest.approx(float(constant), rel=1e-9)
                         assert c2 == pytest.approx(float(second))
@@ -186,7 +186,7 @@ def test_a_tiny_change_across_a_kink_changes_the_jacobian_at_once():
 
 @pytest.mark.result("F17")
 def test_the_jacobian_of_the_output_in_itself_does_not_move():
-    before, after, x = oracle.random_pair([2, 3, 4], 0)
+    before, after, x = slow.random_pair([2, 3, 4], 0)
     bound = jacobian_bound(before, after, x, 2, nonlinearity=nn.LeakyReLU(0.5))
     assert bound.measured == bound.bound == 0 and bound.holds
     assert jacobian_constants(before, 2).log10_c1 == 0
@@ -194,7 +194,7 @@ def test_the_jacobian_of_the_output_in_itself_does_not_move():
 
 @pytest.mark.result("F17")
 def test_depth_50_in_decades():
-    before, after, x = oracle.random_pair([4] * 51, 0, 0.01)
+    before, after, x = slow.random_pair([4] * 51, 0, 0.01)
     phi = {"nonlinearity": nn.LeakyReLU(0.1)}
     bound = jacobian_bound(before, after, x, 0, log10=True, **phi)
     assert bound.holds and bound.bound > 308
@@ -224,7 +224,7 @@ def test_perceptrons_shapes_precision_gradients():
         bound = jacobian_bound(before, after, torch.randn(shape), 1)
         assert bound.measured.shape == bound.bound.shape == shape[:-1]
         assert bound.bound.dtype == torch.float32 and bound.holds.all()
-    one, two, x = oracle.random_pair([2, 2, 3], 3)
+    one, two, x = slow.random_pair([2, 2, 3], 3)
     inputs = [each.clone().requires_grad_() for each in (*one, *two, x)]
 
     def sides(*each):

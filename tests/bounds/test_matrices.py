@@ -4,8 +4,8 @@ import math
 import re
 
 import mpmath
-import oracle
 import pytest
+import slow
 import torch
 from mpmath import mp
 
@@ -31,13 +31,13 @@ def test_lemmas_1_and_4_match_the_oracle_and_hold(shape):
     for seed in range(5):
         matrix, x = gaussian(*shape, seed=seed), gaussian(shape[1], seed=seed + 100)
         columns = gaussian(shape[1], 4, seed=seed + 200)
-        with mp.workdps(oracle.DIGITS):
-            m = oracle.exact(matrix)
-            constant = min(shape) * oracle.kappa(m) ** 2
+        with mp.workdps(slow.DIGITS):
+            m = slow.exact(matrix)
+            constant = min(shape) * slow.kappa(m) ** 2
             for result, right in ((matvec_bounds(matrix, x), x), (matmat_bounds(matrix, columns), columns)):
-                right = oracle.exact(right)
-                high = oracle.norm(m) ** 2 * oracle.norm(right) ** 2
-                expected = (high / constant, oracle.norm(m * right) ** 2, high)
+                right = slow.exact(right)
+                high = slow.norm(m) ** 2 * slow.norm(right) ** 2
+                expected = (high / constant, slow.norm(m * right) ** 2, high)
                 assert [side.item() for side in result] == pytest.approx(
                     [float(e) for e in expected], rel=1e-10
                 )
@@ -82,9 +82,9 @@ def test_a_wide_matrix_is_fine_on_its_row_space_and_for_too_low_a_rank():
 def test_lemma_3():
     matrices = gaussian(7, 4, 3)
     bound = sum_bound(matrices)
-    with mp.workdps(oracle.DIGITS):
-        parts = [oracle.exact(matrix) for matrix in matrices]
-        expected = oracle.norm(sum(parts[1:], parts[0])) ** 2, 7 * mp.fsum(oracle.norm(p) ** 2 for p in parts)
+    with mp.workdps(slow.DIGITS):
+        parts = [slow.exact(matrix) for matrix in matrices]
+        expected = slow.norm(sum(parts[1:], parts[0])) ** 2, 7 * mp.fsum(slow.norm(p) ** 2 for p in parts)
     assert [side.item() for side in bound] == pytest.approx([float(side) for side in expected], rel=1e-12)
     assert bound.holds and sum_bound([matrices[0]] * 5).slack.item() == pytest.approx(1)
     assert sum_bound(gaussian(3, 6, 2, 2)).bound.shape == (6,)
@@ -96,16 +96,16 @@ def test_lemma_3():
 def test_lemma_5_matches_the_oracle_and_holds_in_a_valley(widths):
     assert is_valley(widths)
     for seed in range(4):
-        before, after, _ = oracle.random_pair(widths, seed)
-        with mp.workdps(oracle.DIGITS):
-            old, new = [oracle.exact(w) for w in before], [oracle.exact(w) for w in after]
+        before, after, _ = slow.random_pair(widths, seed)
+        with mp.workdps(slow.DIGITS):
+            old, new = [slow.exact(w) for w in before], [slow.exact(w) for w in after]
             changes = [b - a for a, b in zip(old, new, strict=True)]
-            size = oracle.norm(oracle.product(old))
-            measured = (oracle.norm(oracle.product(new) - oracle.product(old)) / size) ** 2
-            costs = [min(w.rows, w.cols) * oracle.kappa(w) ** 2 for w in old]
+            size = slow.norm(slow.product(old))
+            measured = (slow.norm(slow.product(new) - slow.product(old)) / size) ** 2
+            costs = [min(w.rows, w.cols) * slow.kappa(w) ** 2 for w in old]
             pivots = [j for j in range(len(old)) if allowed(widths, j)]
             constant = min(mp.fprod(c for i, c in enumerate(costs) if i != j) for j in pivots)
-            trust = oracle.trust(old, changes)
+            trust = slow.trust(old, changes)
             repaired = (2 ** len(old) - 1) * constant * trust
             printed = 2 ** len(old) * mp.fprod(costs) * trust
         bound, as_printed = product_bound(before, after), product_bound(before, after, as_printed=True)
@@ -185,14 +185,14 @@ def test_many_matrices_at_once_are_each_their_own():
 
 @pytest.mark.parametrize("scale", [1e-140, 1e-30, 1e30, 1e140])
 def test_scales_cancel_in_relative_bounds(scale):
-    before, after, _ = oracle.random_pair([3, 3, 4], 0)
+    before, after, _ = slow.random_pair([3, 3, 4], 0)
     plain = product_bound(before, after)
     scaled = product_bound([before[0] * scale, before[1] / scale], [after[0] * scale, after[1] / scale])
     torch.testing.assert_close(tuple(plain), tuple(scaled))
 
 
 def test_precision_and_gradients():
-    before, after, x = oracle.random_pair([2, 2, 3], 0)
+    before, after, x = slow.random_pair([2, 2, 3], 0)
     single = product_bound([w.float() for w in before], [w.float() for w in after])
     assert single.bound.dtype == torch.float32 and single.holds
     assert matvec_bounds(before[0].half(), x.half()).value.dtype == torch.float32
@@ -280,4 +280,4 @@ def test_messages(call, error, message):
 
 
 def test_the_oracle_itself():
-    assert float(oracle.kappa(mpmath.matrix([[3, 0], [0, 4]]))) == pytest.approx(4 / 3)
+    assert float(slow.kappa(mpmath.matrix([[3, 0], [0, 4]]))) == pytest.approx(4 / 3)

@@ -39,7 +39,7 @@ KNOWN = [
 ]
 
 
-@pytest.mark.parametrize("phi", KNOWN, ids=str)
+@pytest.mark.parametrize("phi", KNOWN, ids=lambda phi: getattr(phi, "__name__", str(phi)))
 def test_closed_forms_agree_with_the_grid(phi):
     closed, grid = transmission(phi), estimate_transmission(phi, -20, 20, 400_001)
     # The grid sees slopes that occur: α from above, β from below.

@@ -2,7 +2,8 @@
 
 Each process squares and adds what it holds; one reduction of a small vector over the processes gives the
 norms of whole layers; each process then updates its own part. A sum over a mesh dimension takes part only in
-the tensors that are sharded along it: replicas are not counted twice.
+the tensors that are sharded along it: replicas are not counted twice. A process that has no gradient for a
+tensor keeps its part as it is; the others step theirs, by the norm of all of W.
 """
 
 from typing import NamedTuple

@@ -2,7 +2,8 @@
 
 Each process squares and adds what it holds; one reduction of a small vector over the processes gives the
 norms of whole layers; each process then updates its own part. A sum over a mesh dimension takes part only in
-the tensors that are sharded along it: replicas are not counted twice.
+the tensors that are sharded along it: replicas are not counted twice. A process that has no gradient for a
+tensor keeps its part as it is; the others step theirs, by the norm of all of W.
 """
 
 from typing import NamedTuple
@@ -122,18 +123,22 @@ def _without_gradient(param: Tensor, count: int) -> Tensor:
 
 def _reduce_(sums: dict[Tensor, Tensor], params: list[Tensor]) -> None:
     """Replace the sums of each parameter by those over all processes that hold parts of it."""
-    groups: dict = {}
+    groups: dict = {}  # of a mesh and its dimension: finding one takes longer than all else here
+    parts: dict = {}
     for param in params:
-        if param.device_mesh.get_coordinate() is None:
-            continue  # this process holds nothing of it
+        mesh = param.device_mesh
         for dimension, placement in enumerate(param.placements):
             if not placement.is_replicate():
-                key = param.device_mesh.get_group(dimension), sums[param].device
-                groups.setdefault(key, []).append(param)
-    for (group, _), some in groups.items():
-        totals = torch.stack([sums[param] for param in some])
-        torch.distributed.all_reduce(totals, group=group)
-        sums.update(zip(some, totals.unbind(), strict=True))
+                key = id(mesh), dimension
+                if key not in groups:
+                    outside = mesh.get_coordinate() is None  # this process holds nothing of what is there
+                    groups[key] = None if outside else mesh.get_group(dimension)
+                parts.setdefault((groups[key], sums[param].device), []).append(param)
+    for (group, _), some in parts.items():
+        if group is not None:
+            totals = torch.stack([sums[param] for param in some])
+            torch.distributed.all_reduce(totals, group=group)
+            sums.update(zip(some, totals.unbind(), strict=True))
 
 
 def _real(tensor: Tensor) -> Tensor:

@@ -127,6 +127,16 @@ def test_p_bound_is_per_group_recorded_when_added_and_leaves_zero_tensors_free(w
 
 @pytest.mark.rule("p_bound")
 @every_way
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_p_bound_holds_against_many_small_steps(way, dtype):
+    """Each, nearly orthogonal to W, adds a millionth to the norm: a bound must not wait for more."""
+    weight, grad = torch.tensor([3.0, 4.0], dtype=dtype), torch.tensor([4.0, -3.0], dtype=dtype)
+    norms = [new.norm().item() for new in steps(way, weight, [grad - 1e-3 * weight] * 50, 1e-3, p_bound=1.0)]
+    assert max(norms) == pytest.approx(5, rel=5 * torch.finfo(dtype).eps)
+
+
+@pytest.mark.rule("p_bound")
+@every_way
 @pytest.mark.parametrize("scale", [1e-42, 1e-30, 1e30, 1e38])
 def test_p_bound_of_tiny_and_huge_tensors(way, scale):
     weight = torch.tensor([scale, scale / 2])

@@ -58,7 +58,7 @@ def step_in_backward(model: nn.Module, **options) -> BackwardHandle:
 
     Source: Fromage paper, Algorithm 1 (F25).
     """
-    if isinstance(model, nn.parallel.DistributedDataParallel):
+    if any(isinstance(module, nn.parallel.DistributedDataParallel) for module in model.modules()):
         raise TypeError(
             "DistributedDataParallel averages gradients after they are ready, so a step inside backward "
             "would use one process's own: call Fromage(...).step() after backward()"

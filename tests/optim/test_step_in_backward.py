@@ -141,7 +141,8 @@ def test_ddp_is_refused_with_the_way_out(tmp_path):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch's own, when it wraps
             model = nn.parallel.DistributedDataParallel(nn.Linear(2, 2))
-        with pytest.raises(TypeError, match=re.escape("call Fromage(...).step() after backward()")):
-            step_in_backward(model)
+        for wrapped in (model, nn.Sequential(model)):
+            with pytest.raises(TypeError, match=re.escape("call Fromage(...).step() after backward()")):
+                step_in_backward(wrapped)
     finally:
         distributed.destroy_process_group()

@@ -8,15 +8,14 @@ class DeepTrust(Explorer):
 
     Euclidean sum S = Σ r_l², deep relative trust D = ∏(1 + r_l²) − 1 with S ≤ D ≤ e^S − 1, and ∏(1 + r_l) − 1
     if all layers grow together; beside them a fixed linear network of width 8, whose output is measured for
-    one input, with X1 and Theorem 1, which bound it. Sizes below 1e-12 count as 0.
+    one input, with X1 and Theorem 1, which bound it. Where `sizes` ends, its last entry goes on; a number
+    stands for all layers, and sizes below 1e-12 count as 0.
 
     Traits:
         depth: number of layers L, 1…50.
-        sizes: relative sizes r_1, r_2, … of the changes, each 0…1; where the tuple ends, its last entry goes
-            on. A number stands for all layers.
+        sizes: relative sizes r_1, r_2, … of the changes, each 0…1.
         layer: which layer the second pair of sliders holds, 1…50.
-        alignment: of each change with its layer's weights, 0 (random, at right angles) … 1 (the same
-            direction).
+        alignment: of each change with its layer's weights, 0 (random, at right angles) … 1 (along them).
         conditioning: condition number κ of every layer, 1…100.
 
     >>> DeepTrust(sizes=[1, 0.01])

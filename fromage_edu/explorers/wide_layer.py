@@ -7,7 +7,7 @@ class WideLayer(Explorer):
     """One layer W = [1 0] and an input x that turns towards its null space, where f(x) = Wx vanishes.
 
     The squared relative change of f against what Theorem 1 allows, against the same with the ratio
-    τ(x) = ‖W‖‖x‖/|Wx| of this input in place of the condition number, and against X1.
+    τ(x) = ‖W‖‖x‖/‖Wx‖ of this input in place of the condition number, and against X1.
 
     Traits:
         angle: between x and the row space of W, in degrees, 0…89.9; at 90 f(x) would be 0.

@@ -67,7 +67,7 @@ class Fromage(torch.optim.Optimizer):
     >>> optimizer = Fromage([weight], lr=0.75)
     >>> weight.grad = torch.tensor([4e-20, -3e-20])
     >>> optimizer.step()
-    >>> weight.data
+    >>> weight.data.round(decimals=6)
     tensor([0., 5.])
 
     Source: Fromage paper, Algorithm 1 and equation (4) (F25).

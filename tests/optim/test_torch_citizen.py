@@ -314,6 +314,22 @@ def test_the_defaults_of_torch_do_not_matter(way, options):
         torch.set_default_dtype(torch.float32)
 
 
+@every_way
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.9, "p_bound": 1.0}])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.complex64])
+def test_modes_around_a_step_do_not_matter(way, options, dtype):
+    """Autocast would round what a step computes."""
+    weight, grad = torch.randn(2, 6, 5, dtype=dtype)
+    expected = step(way, weight, grad, 0.1, **options)
+    for mode in (torch.autocast("cpu", torch.bfloat16), torch.inference_mode(), torch.no_grad()):
+        param = parameter(weight, way)
+        param.grad = grad
+        optimizer = fromage([param], way, lr=0.1, **options)
+        with mode:
+            optimizer.step()
+        torch.testing.assert_close(param.detach(), expected, rtol=1e-6, atol=1e-6)
+
+
 def test_it_learns():
     model = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 1))
     inputs = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])

@@ -31,9 +31,12 @@ def step_in_backward(model: nn.Module, **options) -> BackwardHandle:
     """Update each parameter during `backward()`, as soon as its gradient is ready, and free the gradient.
 
     A layer's step needs its own gradient and no other, so the result is that of `step()` after `backward()`,
-    while the gradients of the whole model never exist at the same time. What needs them all is out of reach:
-    accumulating over several `backward()` calls, clipping by the norm of all of them (which would change
-    nothing, the step being blind to scale), skipping a step for one bad value.
+    while the gradients of the whole model never exist at the same time. It is equal to the bit with
+    `foreach=False`; by default, `step()` takes small tensors of one shape together and rounds otherwise, by
+    about 1e-7. What needs all gradients is out of reach: accumulating over several `backward()` calls,
+    clipping by the norm of all of them (which would change nothing, the step being blind to scale), skipping
+    a step for one bad value. So is a parameter that serves in several segments checkpointed with
+    `use_reentrant=True`: each of them has a backward pass, and so a step, of its own.
 
     Args:
         model: every parameter that requires a gradient is stepped.

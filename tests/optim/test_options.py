@@ -79,16 +79,17 @@ def test_a_schedule_may_switch_momentum_on_and_change_it(way):
 
 @pytest.mark.rule("momentum")
 @every_way
-def test_tensors_that_get_gradients_at_different_times_have_averages_of_their_own(way):
-    """The weights of their averages differ, so that they cannot be averaged together."""
-    early, late = parameter([3.0, 4.0], way), parameter([3.0, 4.0], way)
+@pytest.mark.parametrize("weight", [[3.0, 4.0], [0.0, 0.0]])
+def test_tensors_that_get_gradients_at_different_times_have_averages_of_their_own(way, weight):
+    """Weighted like one another they would be too short, which only a raw step shows."""
+    early, late = parameter(weight, way), parameter(weight, way)
     grads = [torch.tensor([1.0, 0.5]), torch.tensor([0.3, -2.0]), torch.tensor([-1.0, 1.0])]
     optimizer = fromage([early, late], way, lr=0.1, momentum=0.7)
     for index, grad in enumerate(grads):
         early.grad, late.grad = grad, grad if index else None
         optimizer.step()
     for param, mine in ((early, grads), (late, grads[1:])):
-        expected = trajectory(torch.tensor([3.0, 4.0]), mine, 0.1, momentum=0.7)[-1]
+        expected = trajectory(torch.tensor(weight), mine, 0.1, momentum=0.7)[-1]
         torch.testing.assert_close(param.detach(), expected)
 
 

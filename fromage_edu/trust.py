@@ -48,7 +48,7 @@ def frobenius_norm(tensor: Tensor) -> Tensor:
     if not isinstance(tensor, Tensor) or tensor.layout != torch.strided:
         kind = tensor.layout if isinstance(tensor, Tensor) else type(tensor).__name__
         raise TypeError(f"the norm of a {kind} is not taken: give a dense tensor, such as tensor.to_dense()")
-    entries = torch.view_as_real(tensor) if tensor.is_complex() else tensor
+    entries = torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
     entries = entries.to(_wide(tensor.device))
     if not entries.numel():
         return entries.sum()

@@ -346,3 +346,8 @@ def test_batch_norm_counters_are_refused_by_name():
     with pytest.raises(TypeError, match="layer 'num_batches_tracked' of `before` is torch.int64"):
         relative_sizes(model.state_dict(), model.state_dict())
     assert relative_sizes(model, model).tolist() == [0.0, 0.0]
+
+
+def test_the_norm_of_a_lazily_conjugated_tensor():
+    tensor = torch.tensor([3 + 4j, 0j])
+    assert frobenius_norm(tensor.conj()).item() == 5

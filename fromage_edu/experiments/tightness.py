@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from fromage_edu import bounds, figures
 from fromage_edu.bounds import Bound, LogBound
+from fromage_edu.experiments.depth_results import table
 
 __all__ = [
     "CASES",
@@ -335,12 +336,6 @@ def summarise(outcomes: list[Outcome]):
     Raises:
         ImportError: without pandas, with the command that installs it.
     """
-    try:
-        import pandas
-    except ImportError as error:
-        raise ImportError(
-            "tables need pandas, which is not installed: pip install 'fromage-edu[notebooks]'"
-        ) from error
     rows = [
         {
             "bound": outcome.case,
@@ -353,7 +348,7 @@ def summarise(outcomes: list[Outcome]):
         }
         for outcome in outcomes
     ]
-    return pandas.DataFrame(rows)
+    return table(rows)
 
 
 def figure(summary):

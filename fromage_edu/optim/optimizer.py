@@ -40,7 +40,7 @@ class Fromage(torch.optim.Optimizer):
     On a CPU and on a GPU, small tensors are stepped together and large ones in as few passes over memory as
     the norms allow; on a GPU nothing waits for the device. DTensors (FSDP2, tensor parallel) are stepped with
     the norms of their whole layers, which takes one reduction of a small vector a step. `torch.compile` of
-    `step` needs `lr` as a tensor.
+    `step` wants `lr` as a tensor.
 
     Args:
         params: tensors, named tensors, or dicts of parameter groups; every group may have its own options.
@@ -157,6 +157,7 @@ class Fromage(torch.optim.Optimizer):
 
         Raises:
             RuntimeError: for sparse gradients, or a p_bound set on a group after it was added.
+            ValueError: for a number set as a group's lr that is not finite and >= 0.
         """
         if not torch.compiler.is_compiling():
             self._check_capture()
@@ -197,8 +198,10 @@ class Fromage(torch.optim.Optimizer):
     def _init_group(self, group, params, grads, averages, weights, norms, compiled):
         """Fill the lists with what the step needs; torch.compile knows this name and runs it as it is."""
         momentum, p_bound = group["momentum"], group["p_bound"]
-        if compiled and not isinstance(group["lr"], Tensor):
-            self._mind_compiled(group)
+        if not isinstance(group["lr"], Tensor):  # it may have been set since; a tensor is not read
+            check_lr(group["lr"])
+            if compiled:
+                self._mind_compiled(group)
         for param in group["params"][:1]:  # one of them tells, and asking all takes time
             sharded.check_layers(param)
         for param in group["params"]:

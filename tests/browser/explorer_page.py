@@ -33,6 +33,43 @@ def go(page, hash):
     )
 
 
+def swipe(page, x, y, dx, dy):
+    """Put a finger down at (x, y) and draw it along."""
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind, points):
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", [{"x": x, "y": y}])
+    for i in range(1, 9):
+        touch("touchMove", [{"x": x + dx * i / 8, "y": y + dy * i / 8}])
+        page.wait_for_timeout(16)
+    touch("touchEnd", [])
+    page.wait_for_timeout(200)
+
+
+def frame_times(page, key):
+    """Milliseconds of sixty redraws while one slider moves, the page's layout included, sorted."""
+    return page.evaluate(
+        f"""async () => {{
+          const input = document.querySelector('input[data-key={key}]'), times = [];
+          const next = window.requestAnimationFrame.bind(window);
+          window.requestAnimationFrame = (draw) => next((now) => {{
+            const start = performance.now();
+            draw(now);
+            document.body.getBoundingClientRect();
+            times.push(performance.now() - start);
+          }});
+          for (let i = 0; i < 60; i++) {{
+            input.value = i % (+input.max + 1);
+            input.dispatchEvent(new Event('input', {{ bubbles: true }}));
+            await new Promise((done) => next(() => next(done)));
+          }}
+          return times.sort((x, y) => x - y);
+        }}"""
+    )
+
+
 def settle(page):
     """Wait until presets have glided and the picture is drawn."""
     page.wait_for_timeout(350)

@@ -14,6 +14,7 @@ from explorer_page import (
     rows_of,
     settle,
     state_of,
+    swipe,
     value_of,
 )
 
@@ -102,28 +103,15 @@ def test_the_keyboard_alone_reaches_everything(show):
 
 def test_a_finger_drags_the_handle_and_scrolls_beside_it(show):
     page = show(TrustRegions(), width=390, has_touch=True, is_mobile=True)
-    session = page.context.new_cdp_session(page)
-
-    def swipe(x, y, dx, dy):
-        def touch(kind, points):
-            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-
-        touch("touchStart", [{"x": x, "y": y}])
-        for i in range(1, 9):
-            touch("touchMove", [{"x": x + dx * i / 8, "y": y + dy * i / 8}])
-            page.wait_for_timeout(16)
-        touch("touchEnd", [])
-        page.wait_for_timeout(200)
-
     page.locator(".fx-view >> nth=0").scroll_into_view_if_needed()
     box = page.locator(grip(1, name="TrustRegions")).bounding_box()
     assert min(box["width"], box["height"]) > 43.9
     scrolled = page.evaluate("scrollY")
-    swipe(box["x"] + 30, box["y"] + 30, 90, 10)
+    swipe(page, box["x"] + 30, box["y"] + 30, 90, 10)
     after = state_of(page, "TrustRegions")
     assert after["step"] > 0.25 and page.evaluate("scrollY") == scrolled
     picture = page.locator(".fx-view:nth-child(1) > svg").bounding_box()
-    swipe(picture["x"] + 40, picture["y"] + 220, 0, -150)
+    swipe(page, picture["x"] + 40, picture["y"] + 220, 0, -150)
     assert state_of(page, "TrustRegions") == after and page.evaluate("scrollY") > scrolled
     for control in page.locator(".fx button:visible, .fx input:visible").all():
         assert control.bounding_box()["height"] >= 44

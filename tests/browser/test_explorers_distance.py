@@ -11,12 +11,14 @@ from explorer_page import (
     conclusion_of,
     drag,
     faults_of_labels,
+    frame_times,
     go,
     grip,
     page_of,
     rows_of,
     settle,
     state_of,
+    swipe,
 )
 
 from fromage_edu.explorers import DeepTrust, WideLayer
@@ -135,28 +137,15 @@ def test_the_mouse_drags_input_and_change(show, view, number, to, moved):
 
 def test_a_finger_moves_a_bar_and_scrolls_beside_it(show):
     page = show(DeepTrust(depth=10), width=390, has_touch=True, is_mobile=True)
-    session = page.context.new_cdp_session(page)
-
-    def swipe(x, y, dx, dy):
-        def touch(kind, points):
-            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-
-        touch("touchStart", [{"x": x, "y": y}])
-        for i in range(1, 9):
-            touch("touchMove", [{"x": x + dx * i / 8, "y": y + dy * i / 8}])
-            page.wait_for_timeout(16)
-        touch("touchEnd", [])
-        page.wait_for_timeout(200)
-
     page.locator(".fx-view >> nth=0").scroll_into_view_if_needed()
     box = page.locator(".fx-view:nth-child(1) > svg").bounding_box()
     x = box["x"] + 47 + (box["width"] - 135) * 0.25  # layer 3 of 10
     bottom = box["y"] + box["height"] - 36
     scrolled = page.evaluate("scrollY")
-    swipe(x, bottom - 38, 0, -20)
+    swipe(page, x, bottom - 38, 0, -20)
     after = state_of(page, "DeepTrust")
     assert after["layer"] == 3 and after["sizes"][2] > 0.14 and page.evaluate("scrollY") == scrolled
-    swipe(box["x"] + 60, box["y"] + 60, 0, -150)
+    swipe(page, box["x"] + 60, box["y"] + 60, 0, -150)
     assert state_of(page, "DeepTrust") == after and page.evaluate("scrollY") > scrolled
     for control in page.locator(".fx button:visible, .fx input:visible").all():
         assert control.bounding_box()["height"] >= 44
@@ -344,24 +333,7 @@ def test_a_frame_is_short(show, cls, key):
     """As `test_explorers_look` measures it, for the slider that costs most too."""
     page = show(cls())
     key = {"DeepTrust": ["depth", "alignment"], "WideLayer": ["angle", "direction"]}[cls.__name__][key]
-    times = page.evaluate(
-        f"""async () => {{
-          const input = document.querySelector('input[data-key={key}]'), times = [];
-          const next = window.requestAnimationFrame.bind(window);
-          window.requestAnimationFrame = (draw) => next((now) => {{
-            const start = performance.now();
-            draw(now);
-            document.body.getBoundingClientRect();
-            times.push(performance.now() - start);
-          }});
-          for (let i = 0; i < 60; i++) {{
-            input.value = i % (+input.max + 1);
-            input.dispatchEvent(new Event('input', {{ bubbles: true }}));
-            await new Promise((done) => next(() => next(done)));
-          }}
-          return times.sort((x, y) => x - y);
-        }}"""
-    )
+    times = frame_times(page, key)
     assert len(times) >= 50 and times[len(times) // 4] < 16
 
 

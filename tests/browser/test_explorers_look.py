@@ -12,6 +12,7 @@ from explorer_page import (
     check_trust,
     conclusion_of,
     faults_of_labels,
+    frame_times,
     page_of,
     settle,
 )
@@ -174,24 +175,7 @@ def test_a_frame_is_short(show, cls):
     """
     page = show(cls())
     key = "depth" if cls is TrustRegions else "da"
-    times = page.evaluate(
-        f"""async () => {{
-          const input = document.querySelector('input[data-key={key}]'), times = [];
-          const next = window.requestAnimationFrame.bind(window);
-          window.requestAnimationFrame = (draw) => next((now) => {{
-            const start = performance.now();
-            draw(now);
-            document.body.getBoundingClientRect();
-            times.push(performance.now() - start);
-          }});
-          for (let i = 0; i < 60; i++) {{
-            input.value = i;
-            input.dispatchEvent(new Event('input', {{ bubbles: true }}));
-            await new Promise((done) => next(() => next(done)));
-          }}
-          return times.sort((x, y) => x - y);
-        }}"""
-    )
+    times = frame_times(page, key)
     assert len(times) >= 50 and times[len(times) // 4] < 16
 
 

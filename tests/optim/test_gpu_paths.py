@@ -6,12 +6,12 @@ The tests at the end need a GPU and are skipped without one.
 import pytest
 import torch
 from oracle import oracle, relative_error
+from triton_here import DEVICE, conversions, gpu, kernels
 
 from fromage_edu import Fromage
 from fromage_edu.optim import foreach, fromage_update, paths
 
-kernels = pytest.importorskip("fromage_edu.optim.kernels", reason="Triton is for Linux", exc_type=ImportError)
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+pytestmark = conversions
 SIZES = [1, 7, 63, 64, 65, 127, 128, 129, 500, 1000]
 
 
@@ -129,9 +129,6 @@ def test_a_tensor_without_values_would_tell():
 
 
 # --- On a GPU -------------------------------------------------------------------------------------------
-
-gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-
 
 def models(count=1):
     generator = torch.Generator().manual_seed(3)

@@ -1,6 +1,5 @@
 """The Triton kernels inside the optimizer, at the borders of memory, and as a GPU's compiler sees them."""
 
-import importlib.metadata
 import json
 import os
 import subprocess
@@ -11,18 +10,12 @@ import pytest
 import torch
 from oracle import relative_error
 from torch import nn
+from triton_here import DEVICE, TRITON, conversions, gpu, kernels
 
 from fromage_edu import Fromage
 from fromage_edu.optim import foreach, fromage_update, paths
 
-kernels = pytest.importorskip("fromage_edu.optim.kernels", reason="Triton is for Linux", exc_type=ImportError)
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-TRITON = tuple(map(int, importlib.metadata.version("triton").split(".")[:2]))
-NUMPY = tuple(map(int, importlib.metadata.version("numpy").split(".")[:2]))
-if TRITON < (3, 3) and NUMPY >= (2, 4) and DEVICE == "cpu":
-    pytest.skip("Triton's interpreter before 3.3 cannot loop with numpy 2.4", allow_module_level=True)
-pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array:DeprecationWarning")  # in that one
-gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+pytestmark = conversions
 
 
 @pytest.fixture

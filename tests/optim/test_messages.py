@@ -1,5 +1,6 @@
 """What is said to a wrong argument, word for word: a data table."""
 
+import re
 from fractions import Fraction
 
 import pytest
@@ -134,3 +135,16 @@ def test_what_torch_itself_refuses():
         Fromage(one)
     with pytest.raises(ValueError, match="more than one parameter group"):
         Fromage([{"params": [one]}, {"params": [one]}])
+
+
+@pytest.mark.rule("lr")
+@every_way
+@pytest.mark.parametrize("lr", [-0.1, NAN, INF])
+def test_an_lr_set_later_is_checked_when_it_is_used(way, lr):
+    param = parameter([3.0, 4.0], way)
+    param.grad = torch.ones(2)
+    optimizer = fromage([param], way)
+    optimizer.param_groups[0]["lr"] = lr
+    with pytest.raises(ValueError, match=re.escape(f"lr is {lr}" + LR)):
+        optimizer.step()
+    assert param.tolist() == [3.0, 4.0]

@@ -1,6 +1,7 @@
 """Run an experiment at its recorded size and write `fromage_edu/recorded/`.
 
-`python -m fromage_edu.experiments.record depth` takes about twenty minutes, `tightness` about five;
+`python -m fromage_edu.experiments.record depth` takes about twenty minutes, `perturbation` about
+ten, `tightness` about five;
 `--folder DIR` writes elsewhere.
 """
 
@@ -14,7 +15,7 @@ import torch
 from fromage_edu import recorded
 
 #: Experiments that have `recordings(progress) -> {name: (table, config)}`.
-RECORDED = ("depth", "tightness")
+RECORDED = ("depth", "perturbation", "tightness")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -7,7 +7,9 @@ from numbers import Integral
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Perceptron", "weight_matrices"]
+from fromage_edu.trust.distances import working_dtype
+
+__all__ = ["Perceptron", "radial_slopes", "weight_matrices"]
 
 
 class Perceptron(nn.Module):
@@ -155,6 +157,56 @@ def weight_matrices(network: Perceptron | Sequence[Tensor], name: str = "network
                 f"{upper.shape[-1]}: give the matrices first layer first, W_l of shape (n_l, n_(l-1))"
             )
     return matrices
+
+
+def radial_slopes(weights: Perceptron | Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:
+    """⟨W_l, g_l⟩ for each layer: how fast the loss rises as the layer is scaled up, d𝓛/d log c at c·W_l.
+
+    In a bias-free ReLU network, away from kinks, scaling any one layer scales the output alike, so all layers
+    have the same. A layer whose scale does not matter has 0: its gradient is orthogonal to it.
+
+    Args:
+        weights: a `Perceptron`, or tensors W_1, …, W_L of any shapes.
+        gradients: g_1, …, g_L, of the same shapes.
+
+    Returns:
+        Shape (L,), in units of the loss, float64; differentiable.
+
+    Raises:
+        TypeError: for anything but sequences of real tensors.
+        ValueError: for no layers, another number of gradients, or shapes that differ.
+
+    >>> network = Perceptron([4, 8, 8, 1], generator=torch.Generator().manual_seed(0))
+    >>> loss = network(torch.ones(4)).square().sum()
+    >>> slopes = radial_slopes(network, torch.autograd.grad(loss, network.weights))
+    >>> torch.allclose(slopes, slopes[0])
+    True
+
+    Source: Fromage paper, Algorithm 1 on ReLU networks (X6).
+    """
+    groups = {}
+    weights = weights.weights if isinstance(weights, Perceptron) else weights
+    for name, group in (("weights", weights), ("gradients", gradients)):
+        if isinstance(group, Tensor | str) or not isinstance(group, Iterable):
+            raise TypeError(f"`{name}` is a {type(group).__name__}: give one tensor for each layer")
+        groups[name] = list(group)
+        for layer, tensor in enumerate(groups[name], start=1):
+            if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
+                kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
+                raise TypeError(f"layer {layer} of `{name}` is {kind}: give real tensors")
+    old, new = groups.values()
+    if not old or len(old) != len(new):
+        raise ValueError(f"there are {len(old)} weights and {len(new)} gradients: give one of each per layer")
+    slopes = []
+    for layer, (weight, gradient) in enumerate(zip(old, new, strict=True), start=1):
+        if weight.shape != gradient.shape:
+            raise ValueError(
+                f"layer {layer} has shape {tuple(weight.shape)} and its gradient {tuple(gradient.shape)}: "
+                "they must agree"
+            )
+        wide = working_dtype(weight.device)
+        slopes.append((weight.to(wide) * gradient.to(wide)).sum())
+    return torch.stack(slopes)
 
 
 def check_matrix(matrix: Tensor, name: str) -> None:

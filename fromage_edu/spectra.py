@@ -4,13 +4,15 @@ import torch
 from torch import Tensor
 
 from fromage_edu.networks import Perceptron, check_matrix, weight_matrices
+from fromage_edu.trust.distances import working_dtype
 
-__all__ = ["condition_number", "operator_norm", "relative_operator_sizes", "singular_values"]
-
-
-def working_dtype(device) -> torch.dtype:
-    """The precision in which norms and bounds are computed: float64 wherever the device has it."""
-    return torch.float32 if device.type == "mps" else torch.float64
+__all__ = [
+    "condition_number",
+    "operator_norm",
+    "relative_operator_sizes",
+    "singular_values",
+    "spectral_shift",
+]
 
 
 def result_dtype(*tensors: Tensor) -> torch.dtype:
@@ -119,6 +121,49 @@ def relative_operator_sizes(before: Perceptron | list[Tensor], after: Perceptron
         changed = torch.where(norm == 0, torch.where(change == 0, 0.0, torch.inf), change)
         sizes.append(changed / torch.where(norm == 0, 1.0, norm))
     return torch.stack(torch.broadcast_tensors(*sizes), -1).to(result_dtype(*old, *new))
+
+
+def spectral_shift(before: Tensor, after: Tensor) -> Tensor:
+    """How far a change moves the singular values, relative to their size: √(Σ(σ̃_i − σ_i)²/Σσ_i²).
+
+    Both spectra are in decreasing order. By Mirsky's theorem this is at most ‖W̃ − W‖/‖W‖ in Frobenius norms,
+    the relative size of the change. Large singular values carry most of the sum: a small one may vanish, and
+    the condition number explode, within it.
+
+    Args:
+        before: W, real, shape (..., m, n), at least 1 x 1; computed in float64.
+        after: W̃, of the same shape.
+
+    Returns:
+        Shape (...), without unit; the dtype of the matrices, at least float32; differentiable where W̃ has
+        another spectrum. A zero matrix that did not change counts 0, one that changed counts infinity.
+
+    Raises:
+        TypeError: as `singular_values` does.
+        ValueError: as `singular_values` does, or for shapes that differ.
+
+    >>> spectral_shift(torch.diag(torch.tensor([3.0, 4.0])), torch.diag(torch.tensor([4.0, 4.5])))
+    tensor(0.2236)
+
+    Source: Fromage paper, Theorem 3 (F27).
+    """
+    dtype, (before, after) = result_dtype(before, after), check_pair(before, after)
+    old, new = _singular_values(before), _singular_values(after)
+    size, change = old.norm(dim=-1), (new - old).norm(dim=-1)
+    shift = change / torch.where(size == 0, 1.0, size)
+    return torch.where((size == 0) & (change != 0), torch.inf, shift).to(dtype)
+
+
+def check_pair(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+    """The two matrices in float64; raise unless they are real, finite, non-empty and of one shape."""
+    for name, matrix in (("before", before), ("after", after)):
+        check_matrix(matrix, f"`{name}`")
+    if before.shape[-2:] != after.shape[-2:]:
+        raise ValueError(
+            f"`before` is {before.shape[-2]} x {before.shape[-1]} and `after` {after.shape[-2]} x "
+            f"{after.shape[-1]}: compare matrices of one shape"
+        )
+    return before.to(working_dtype(before.device)), after.to(working_dtype(after.device))
 
 
 def check_same_shapes(old: list[Tensor], new: list[Tensor]) -> None:

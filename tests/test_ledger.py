@@ -24,7 +24,7 @@ tool = load_tool()
 
 
 def test_every_result_of_the_documents_is_named_once_and_in_order():
-    counts = {"F": range(1, 40), "W": range(1, 36), "R": range(18), "X": range(1, 8)}
+    counts = {"F": range(1, 40), "W": range(1, 36), "R": range(18), "X": range(1, 9)}
     expected = [f"{letter}{number}" for letter, numbers in counts.items() for number in numbers]
     assert list(tool.statements()) == expected
 

@@ -1,9 +1,9 @@
 """The papers' inequalities as functions that return what was measured and what bounds it.
 
 `core` holds what they return, `scalar` networks of one number a layer, `growth` the exponential limit of deep
-relative trust, `transmissions` the constants of nonlinearities, `matrices` Lemmas 1, 3, 4 and 5, `functions`
-Lemma 2 and Theorem 1, `jacobians` Proposition 1 and Theorem 2; `pairs` reads a network before and after a
-change.
+relative trust, `transmissions` the constants of nonlinearities, `matrices` Lemmas 1, 3, 4, 5 and Theorem 3,
+`functions` Lemma 2 and Theorem 1, `jacobians` Proposition 1 and Theorem 2; `pairs` reads a network before and
+after a change.
 """
 
 from fromage_edu.bounds.core import Bound, HypothesisError, LogBound
@@ -30,6 +30,7 @@ from fromage_edu.bounds.matrices import (
     is_valley,
     matmat_bounds,
     matvec_bounds,
+    mirsky_bound,
     product_bound,
     sum_bound,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "magnitude_bound",
     "matmat_bounds",
     "matvec_bounds",
+    "mirsky_bound",
     "operator_bound",
     "product_bound",
     "restricted_bound",

@@ -17,9 +17,24 @@ from fromage_edu.bounds.core import (
     log_square_ratio,
 )
 from fromage_edu.networks import check_matrix, weight_matrices
-from fromage_edu.spectra import check_same_shapes, condition_number, result_dtype, working_dtype
+from fromage_edu.spectra import (
+    check_pair,
+    check_same_shapes,
+    condition_number,
+    result_dtype,
+    singular_values,
+    working_dtype,
+)
 
-__all__ = ["MatvecBounds", "is_valley", "matmat_bounds", "matvec_bounds", "product_bound", "sum_bound"]
+__all__ = [
+    "MatvecBounds",
+    "is_valley",
+    "matmat_bounds",
+    "matvec_bounds",
+    "mirsky_bound",
+    "product_bound",
+    "sum_bound",
+]
 
 
 class MatvecBounds(NamedTuple):
@@ -160,6 +175,34 @@ def sum_bound(matrices: Tensor | Sequence[Tensor]) -> Bound:
     stack = torch.stack([matrix.to(working_dtype(matrix.device)) for matrix in matrices])
     total = torch.logsumexp(2 * log_norm(stack, 2), 0) + math.log(len(stack))
     return from_logs(2 * log_norm(stack.sum(0), 2), total, result_dtype(*matrices), log10=False)
+
+
+def mirsky_bound(matrix: Tensor, perturbed: Tensor) -> Bound:
+    """Theorem 3, Mirsky: √(Σ(σ̃_i − σ_i)²) ≤ ‖W̃ − W‖ in the Frobenius norm, both spectra in decreasing order.
+
+    Equal where the change only stretches W along its own singular directions and keeps their order. There a
+    change below 1e-6 of W can exceed the bound by rounding: singular values carry an error of 1e-15 of the
+    largest. Divided by ‖W‖, the left side is `fromage_edu.spectra.spectral_shift`.
+
+    Args:
+        matrix: W, shape (..., m, n).
+        perturbed: W̃, of the same shape.
+
+    Returns:
+        Bound, not squared, in units of the entries, each side (...).
+
+    Raises:
+        TypeError: for anything but real tensors.
+        ValueError: for shapes that differ, NaN or infinity.
+
+    >>> mirsky_bound(torch.eye(2), torch.tensor([[1.0, 1.0], [0.0, 1.0]]))
+    Bound(measured=tensor(0.7265), bound=tensor(1.))
+
+    Source: Fromage paper, Theorem 3 (F27).
+    """
+    dtype, (old, new) = result_dtype(matrix, perturbed), check_pair(matrix, perturbed)
+    shift = log_norm(singular_values(new) - singular_values(old))
+    return from_logs(shift, log_norm(new - old, 2), dtype, log10=False)
 
 
 def is_valley(widths: Sequence[int]) -> bool:

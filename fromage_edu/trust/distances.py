@@ -49,7 +49,7 @@ def frobenius_norm(tensor: Tensor) -> Tensor:
         kind = tensor.layout if isinstance(tensor, Tensor) else type(tensor).__name__
         raise TypeError(f"the norm of a {kind} is not taken: give a dense tensor, such as tensor.to_dense()")
     entries = torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
-    entries = entries.to(_wide(tensor.device))
+    entries = entries.to(working_dtype(tensor.device))
     if not entries.numel():
         return entries.sum()
     # A constant for autograd: it cancels. Powers of two would be exact; one rounding of 1e-16 is enough.
@@ -58,7 +58,8 @@ def frobenius_norm(tensor: Tensor) -> Tensor:
     return peak * torch.linalg.vector_norm(entries / peak)
 
 
-def _wide(device) -> torch.dtype:
+def working_dtype(device) -> torch.dtype:
+    """The precision in which norms and bounds are computed: float64 wherever the device has it."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
@@ -146,7 +147,7 @@ def deep_relative_trust(sizes: Tensor | Sequence[float]) -> Tensor:
 
     Source: Fromage paper, Definition 2 (F3).
     """
-    sizes, dtype = _sizes(sizes)
+    sizes, dtype = layer_numbers(sizes)
     return sizes.square().log1p().sum(-1).expm1().to(dtype)
 
 
@@ -169,8 +170,9 @@ def surrogate_trust(sizes: Tensor | Sequence[float]) -> Tensor:
     tensor(0.5000, dtype=torch.float64)
 
     Source: Fromage paper, Definition 4 (F20).
+    Source: Fromage paper, section 5 and Figure 3 (F21).
     """
-    sizes, dtype = _sizes(sizes)
+    sizes, dtype = layer_numbers(sizes)
     depth = sizes.shape[-1]
     power = sizes.pow(depth)
     # r^L · (r^L / L) overflows only if its sum does; r^(2L) could, just before the division by L.
@@ -203,34 +205,41 @@ def distance(before: Weights, after: Weights, *, layers: Iterable[str] | None = 
     return deep_relative_trust(relative_sizes(before, after, layers=layers))
 
 
-def _sizes(sizes) -> tuple[Tensor, torch.dtype]:
-    """The sizes in float64, and the dtype of the answer."""
-    if not isinstance(sizes, Tensor):
-        sizes = _numbers(sizes)
-    if sizes.dtype == torch.bool or sizes.is_complex():
+_MEANINGS = {
+    "sizes": ("size", "relative sizes", "a relative size is a ratio of norms"),
+    "slopes": ("slope", "slopes", "a slope is a product η‖W‖‖g‖ of norms"),
+}
+
+
+def layer_numbers(values, name: str = "sizes") -> tuple[Tensor, torch.dtype]:
+    """One number ≥ 0 for each layer, (..., L), in float64; and the dtype of the answer."""
+    one, all_of_them, meaning = _MEANINGS[name]
+    if not isinstance(values, Tensor):
+        values = _numbers(values, name)
+    if values.dtype == torch.bool or values.is_complex():
         raise TypeError(
-            f"sizes are {sizes.dtype}: relative sizes are real numbers; pass sizes.abs() of floats"
+            f"{name} are {values.dtype}: {all_of_them} are real numbers; pass {name}.abs() of floats"
         )
-    if not sizes.ndim or not sizes.shape[-1]:
+    if not values.ndim or not values.shape[-1]:
         raise ValueError(
-            f"sizes have shape {tuple(sizes.shape)}: the last dimension must hold one size per layer"
+            f"{name} have shape {tuple(values.shape)}: the last dimension must hold one {one} per layer"
         )
-    dtype = sizes.dtype if sizes.is_floating_point() else torch.get_default_dtype()
-    wide = sizes.to(_wide(sizes.device))
+    dtype = values.dtype if values.is_floating_point() else torch.get_default_dtype()
+    wide = values.to(working_dtype(values.device))
     if not (wide >= 0).all():
         worst = wide[~(wide >= 0)][0].item()
-        raise ValueError(f"sizes hold {worst:g}: a relative size is a ratio of norms, a number >= 0")
+        raise ValueError(f"{name} hold {worst:g}: {meaning}, a number >= 0")
     return wide, dtype
 
 
-def _numbers(sizes) -> Tensor:
+def _numbers(values, name) -> Tensor:
     try:
-        if isinstance(sizes, list | tuple) and any(isinstance(size, Tensor) for size in sizes):
-            return torch.stack([torch.as_tensor(size, dtype=torch.float64) for size in sizes])
-        return torch.as_tensor(sizes, dtype=torch.float64)
+        if isinstance(values, list | tuple) and any(isinstance(value, Tensor) for value in values):
+            return torch.stack([torch.as_tensor(value, dtype=torch.float64) for value in values])
+        return torch.as_tensor(values, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(
-            f"sizes are a {type(sizes).__name__}: give a tensor or a sequence of numbers"
+            f"{name} are a {type(values).__name__}: give a tensor or a sequence of numbers"
         ) from error
 
 
@@ -304,7 +313,7 @@ def _named(weights, argument, layers) -> list[tuple[str | int, Tensor]]:
 
 def _difference(old: Tensor, new: Tensor) -> Tensor:
     # In float64, where a difference of two lower precisions neither rounds nor overflows.
-    dtype = torch.promote_types(torch.promote_types(old.dtype, new.dtype), _wide(old.device))
+    dtype = torch.promote_types(torch.promote_types(old.dtype, new.dtype), working_dtype(old.device))
     return new.to(dtype) - old.to(dtype)
 
 

@@ -1,7 +1,7 @@
 """Run an experiment at its recorded size and write `fromage_edu/recorded/`.
 
 `python -m fromage_edu.experiments.record depth` takes about twenty minutes, `perturbation` about
-ten, `tightness` about five;
+ten, `norms` and `tightness` about five;
 `--folder DIR` writes elsewhere.
 """
 
@@ -15,7 +15,7 @@ import torch
 from fromage_edu import recorded
 
 #: Experiments that have `recordings(progress) -> {name: (table, config)}`.
-RECORDED = ("depth", "perturbation", "tightness")
+RECORDED = ("depth", "norms", "perturbation", "tightness")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -267,7 +267,7 @@ def test_a_summary_needs_runs(quick_outcomes):
 def test_recordings_say_what_they_cannot_record():
     with pytest.raises(ValueError, match="no preset is named 'quik'; there are 'quick', 'default'"):
         depth.recordings(presets=("quik",))
-    for preset, depths in (("quick", "[2, 6]"), ("recorded, float64", "[]")):
+    for preset, depths in (("quick", "[2, 6]"), ("paper, float64", "[]")):
         message = f"race_depth is 30: these presets run in float32 the depths {depths}"
         with pytest.raises(ValueError, match=re.escape(message)):
             depth.recordings(presets=(preset,))
@@ -275,7 +275,7 @@ def test_recordings_say_what_they_cannot_record():
 
 def test_without_pandas_it_says_what_to_install(quick_outcomes, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    for call in (lambda: depth.summarise(quick_outcomes), lambda: depth.recordings(presets=("recorded",))):
+    for call in (lambda: depth.summarise(quick_outcomes), lambda: depth.recordings(presets=("paper",))):
         with pytest.raises(ImportError, match=re.escape("pip install 'fromage-edu[notebooks]'")):
             call()
 
@@ -314,4 +314,4 @@ def test_recording_writes_both_tables(tmp_path, monkeypatch, capsys):
     assert {path.name for path in tmp_path.iterdir()} == {
         f"{name}.{ending}" for name in ("depth_finals", "depth_race") for ending in ("csv", "json")
     }
-    assert "quick: depth 2" in capsys.readouterr().out
+    assert "quick: 1 of 2: depth 2, " in capsys.readouterr().out

@@ -1,5 +1,6 @@
 """Recorded runs: they load, say where they come from, stay small, and show what the pages say they show."""
 
+import dataclasses
 import json
 import re
 import sys
@@ -121,7 +122,7 @@ def test_the_recorded_race_was_run_with_the_present_settings():
     for name in ("depth_race", "depth_finals"):
         _, provenance = recorded.load(name)
         for preset, config in provenance["config"].items():
-            as_json = json.loads(json.dumps(depth.asdict(depth.PRESETS[preset])))
+            as_json = json.loads(json.dumps(dataclasses.asdict(depth.PRESETS[preset])))
             assert config == as_json
 
 

@@ -82,18 +82,18 @@ def test_unknown_names_and_missing_pandas(monkeypatch):
 
 
 def test_the_command_writes_a_record(tmp_path, monkeypatch):
-    monkeypatch.setitem(PRESETS, "recorded", TINY)
+    monkeypatch.setitem(PRESETS, "paper", TINY)
     monkeypatch.setattr(tightness, "CASES", {name: CASES[name] for name in list(CASES)[:2]})
     record.main(["tightness", "--folder", str(tmp_path)])
     monkeypatch.setattr(recorded, "FOLDER", tmp_path)
     table, provenance = recorded.load("bound_ratios")
-    assert len(table) == 2 and provenance["config"] == {"recorded": dataclasses.asdict(TINY)}
+    assert len(table) == 2 and provenance["config"] == {"paper": dataclasses.asdict(TINY)}
 
 
 class TestRecord:
     def test_it_was_run_with_the_present_settings(self):
         table, provenance = recorded.load("bound_ratios")
-        expected = {"recorded": dataclasses.asdict(PRESETS["recorded"])}
+        expected = {"paper": dataclasses.asdict(PRESETS["paper"])}
         assert provenance["config"] == json.loads(json.dumps(expected))
         assert list(table["bound"]) == list(CASES)
         assert list(table["result"]) == [case.result for case in CASES.values()]

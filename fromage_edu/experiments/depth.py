@@ -13,14 +13,16 @@ Source: Fromage paper, Figure 4 (F29).
 
 from __future__ import annotations
 
+import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch.nn.functional import cross_entropy
 
 from fromage_edu.data import digits
+from fromage_edu.experiments import store
 from fromage_edu.experiments.depth_results import (
     CHANCE,
     LEARNS,
@@ -133,8 +135,8 @@ RECORDED_SEEDS = tuple(range(201, 211))
 PRESETS = {
     "quick": Config(depths=(2, 6), seeds=(1, 2), epochs=2, width=8),
     "default": Config(epochs=30),  # about half a minute on one core
-    "recorded": Config(depths=(2, 5, 10, 15, 20, 25, 30, 40, 50), entrants=GRID, seeds=RECORDED_SEEDS),
-    "recorded, float64": Config(
+    "paper": Config(depths=(2, 5, 10, 15, 20, 25, 30, 40, 50), entrants=GRID, seeds=RECORDED_SEEDS),
+    "paper, float64": Config(
         depths=(30, 40, 50), entrants=(FROMAGE, ADAM, ADAM_TINY_EPS), seeds=RECORDED_SEEDS, dtype="float64"
     ),
 }
@@ -288,13 +290,14 @@ def first_layer_gradient(depth: int, *, width: int = 32, seed: int) -> float:
     return gradient.square().mean().sqrt().item()
 
 
-def recordings(progress=lambda text: None, presets=("recorded", "recorded, float64"), race_depth=30):
+def recordings(progress=lambda text: None, presets=("paper", "paper, float64"), race_depth=30, keep=None):
     """What pages quote: `depth_finals` (all depths and rates) and `depth_race` (curves at one depth).
 
     Args:
         progress: called with a line of text after every point.
         presets: the configurations to run; their final accuracies go into one table.
         race_depth: the depth whose curves are kept, for each entrant's rate in `ENTRANTS`, float32.
+        keep: a folder for finished points, as `store.run_presets` has it.
 
     Returns:
         Name of the recorded table -> (table, config).
@@ -303,25 +306,17 @@ def recordings(progress=lambda text: None, presets=("recorded", "recorded, float
         ImportError: without pandas, with the command that installs it.
         ValueError: for a preset that does not exist, or a race_depth that none of them runs in float32.
     """
-    presets = distinct("presets", presets, "('recorded',)")
-    for preset in presets:
-        if preset not in PRESETS:
-            raise ValueError(f"no preset is named {preset!r}; there are {', '.join(map(repr, PRESETS))}")
-    configs = {preset: PRESETS[preset] for preset in presets}
-    raced = [depth for config in configs.values() if config.dtype == "float32" for depth in config.depths]
-    if race_depth not in raced:
+    presets = distinct("presets", presets, "('paper',)")
+    configs = [PRESETS[preset] for preset in presets if preset in PRESETS]
+    raced = [depth for config in configs if config.dtype == "float32" for depth in config.depths]
+    if len(configs) == len(presets) and race_depth not in raced:
         raise ValueError(f"race_depth is {race_depth!r}: these presets run in float32 the depths {raced}")
 
     table([])  # Without pandas, say so now and not after twenty minutes.
-    outcomes = []
-    for preset, config in configs.items():
-        for point in points(config):
-            outcomes.append(run_point(point))
-            progress(f"{preset}: depth {point.depth}, {outcomes[-1].seconds:.0f} s")
+    outcomes, configs = store.run_presets(sys.modules[__name__], presets, keep=keep, progress=progress)
     finals = table([row for outcome in outcomes for row in outcome.finals])
     curves = table([row for outcome in outcomes for row in outcome.curves])
     chosen = {(entrant.name, entrant.lr) for entrant in ENTRANTS}
     kept = curves[["entrant", "lr"]].apply(tuple, axis=1).isin(chosen)
     race = curves[kept & (curves["depth"] == race_depth) & (curves["dtype"] == "float32")]
-    configs = {preset: asdict(config) for preset, config in configs.items()}
     return {"depth_finals": (finals, configs), "depth_race": (race, configs)}

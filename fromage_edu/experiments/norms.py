@@ -14,9 +14,10 @@ Source: Fromage paper, Figure 5 (F30).
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -26,6 +27,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from fromage_edu import figures
 from fromage_edu.data import digits
+from fromage_edu.experiments import store
 from fromage_edu.experiments.depth_results import table
 from fromage_edu.experiments.settings import distinct, number, whole
 from fromage_edu.optim import Fromage
@@ -144,7 +146,7 @@ def _known(name: str) -> str:
 PRESETS = {
     "quick": Config(seeds=(5,), width=16, epochs=2, every=22),
     # About 20 seconds on one core.
-    "default": Config(epochs=30),
+    "default": Config(epochs=20),
     # Seeds fixed before the first run with them.
     "paper": Config(
         rules=(
@@ -406,23 +408,21 @@ def figure(summary):
     return fig
 
 
-def recordings(progress=lambda text: None, preset: str = "paper"):
+def recordings(progress=lambda text: None, presets=("paper",), keep=None):
     """What pages quote: `layer_norms`, the norm of every matrix over training.
 
     Args:
         progress: called with a line of text after every point.
-        preset: what to train.
+        presets: the configurations to run; all their rows go into one table.
+        keep: a folder for finished points, as `store.run_presets` has it.
 
     Returns:
         Name of the recorded table -> (table, config).
 
     Raises:
         ImportError: without pandas, with the command that installs it.
+        ValueError: for a preset that does not exist.
     """
     table([])  # Without pandas, say so now and not after minutes.
-    outcomes = []
-    for point in points(PRESETS[preset]):
-        outcomes.append(run_point(point))
-        progress(f"{point.network}, {point.rule.name}: {outcomes[-1].seconds:.0f} s")
-    rows = table([row for outcome in outcomes for row in outcome.rows])
-    return {"layer_norms": (rows, {preset: asdict(PRESETS[preset])})}
+    outcomes, configs = store.run_presets(sys.modules[__name__], presets, keep=keep, progress=progress)
+    return {"layer_norms": (table([row for outcome in outcomes for row in outcome.rows]), configs)}

@@ -15,8 +15,9 @@ Source: Fromage paper, Figure 2 (F16).
 
 from __future__ import annotations
 
+import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -24,6 +25,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from fromage_edu.data import digits
+from fromage_edu.experiments import store
 from fromage_edu.experiments.depth_results import table
 from fromage_edu.experiments.perturbation_results import figure, growth, slices_figure, summarise
 from fromage_edu.experiments.settings import distinct, number, whole
@@ -146,7 +148,7 @@ PRESETS = {
     "paper": Config(
         nets=(Net(2), Net(16), Net(16, residual=True)), widths=(64, 128), seeds=(401, 402, 403, 404, 405)
     ),
-    # The authors' width. Their images have 784 pixels, ours 64.
+    # The width of the authors' images, and of their networks in Figure 4. Our images have 64 pixels.
     "paper, width 784": Config(widths=(784,), seeds=(411, 412, 413), etas=COARSE, epochs=15),
 }
 
@@ -339,24 +341,21 @@ def _tidy(point, measured) -> list[dict]:
     ]
 
 
-def recordings(progress=lambda text: None, presets=("paper", "paper, width 784")):
+def recordings(progress=lambda text: None, presets=("paper", "paper, width 784"), keep=None):
     """What pages quote: `perturbation`, every slice of the presets.
 
     Args:
         progress: called with a line of text after every point.
         presets: the configurations to run; all their rows go into one table.
+        keep: a folder for finished points, as `store.run_presets` has it.
 
     Returns:
         Name of the recorded table -> (table, config).
 
     Raises:
         ImportError: without pandas, with the command that installs it.
+        ValueError: for a preset that does not exist.
     """
     table([])  # Without pandas, say so now and not after minutes.
-    outcomes = []
-    for preset in presets:
-        for point in points(PRESETS[preset]):
-            outcomes.append(run_point(point))
-            progress(f"{preset}: {point.net.name}, width {point.width}, {outcomes[-1].seconds:.0f} s")
-    rows = table([row for outcome in outcomes for row in outcome.rows])
-    return {"perturbation": (rows, {preset: asdict(PRESETS[preset]) for preset in presets})}
+    outcomes, configs = store.run_presets(sys.modules[__name__], presets, keep=keep, progress=progress)
+    return {"perturbation": (table([row for outcome in outcomes for row in outcome.rows]), configs)}

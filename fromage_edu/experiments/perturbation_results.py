@@ -7,8 +7,8 @@ from fromage_edu.experiments.depth_results import table
 
 __all__ = ["figure", "growth", "slices_figure", "summarise"]
 
-#: Columns that tell kinds of networks apart; the authors' table has no seed, and one width.
-KIND = ["layers", "residual", "width"]
+#: Columns that tell kinds of networks apart, and slices. The authors' table has no width and no seed.
+KIND, SLICE = ("layers", "residual", "width"), ("seed", "checkpoint")
 
 
 def summarise(outcomes):
@@ -32,7 +32,8 @@ def summarise(outcomes):
     >>> summary[["eta", "slices"]].values.tolist()
     [[0.0, 6.0], [0.01, 6.0], [0.1, 6.0]]
     """
-    slices = _slices(outcomes).groupby([*KIND, "eta"], sort=False)
+    rows = _slices(outcomes)
+    slices = rows.groupby([*_columns(rows, KIND), "eta"], sort=False)
     columns = {"slices": slices.size()}
     for name in ("change", "loss"):
         columns |= {name: slices[name].median()}
@@ -69,12 +70,12 @@ def growth(outcomes, first: float = 0.01):
     if first not in etas[1:-1]:
         raise ValueError(f"first is {first!r}: give an eta between 0 and the largest, one of {etas[1:-1]}")
     last = max(etas)
-    keys = [name for name in (*KIND, "seed", "checkpoint") if name in rows]
+    keys = _columns(rows, (*KIND, *SLICE))
     before, after = (rows[rows["eta"] == eta].set_index(keys) for eta in (first, last))
     ends = after.assign(growth=after["change"] / before["change"], silent=after["change"] == 1)
     return (
         ends.join(before["change"], rsuffix="_first")
-        .groupby(KIND, sort=False)
+        .groupby(_columns(rows, KIND), sort=False)
         .agg(
             slices=("growth", "size"),
             change=("change_first", "median"),
@@ -90,6 +91,10 @@ def growth(outcomes, first: float = 0.01):
         )
         .reset_index()
     )
+
+
+def _columns(rows, names) -> list[str]:
+    return [name for name in names if name in rows]
 
 
 def _slices(outcomes):
@@ -172,16 +177,16 @@ def slices_figure(outcomes):
 
 
 def _kinds(rows):
-    return rows.groupby(KIND, sort=False)
+    return rows.groupby(_columns(rows, KIND), sort=False)
 
 
 def _name(kind, rows) -> str:
-    layers, residual, width = kind
-    wide = f", width {width}" * (rows["width"].nunique() > 1)
+    layers, residual, *width = kind
+    wide = f", width {width[0]}" if width and rows["width"].nunique() > 1 else ""
     return f"{layers} layers{', residual' * bool(residual)}{wide}"
 
 
-def _look(layers, residual, width) -> dict:
+def _look(layers, residual, *width) -> dict:
     """All is measured, so all lines have the color of what is measured; dashes tell the networks apart."""
     dash = "dashed" if residual else "dotted" if layers < 4 else "solid"
     return figures.line("measured") | {"linestyle": dash}

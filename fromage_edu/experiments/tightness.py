@@ -9,6 +9,7 @@ Source: Fromage paper, Theorem 1 (F12).
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from fromage_edu import bounds, figures
 from fromage_edu.bounds import Bound, LogBound
+from fromage_edu.experiments import store
 from fromage_edu.experiments.depth_results import table
 
 __all__ = [
@@ -134,7 +136,7 @@ class Config:
 PRESETS = {
     "quick": Config(networks=400, batch=100, ascents=2, starts=4, steps=20),
     "default": Config(networks=2_000, batch=200, ascents=4, starts=8, steps=100),
-    "recorded": Config(networks=20_000, batch=200, ascents=16, starts=16, steps=400),
+    "paper": Config(networks=20_000, batch=200, ascents=16, starts=16, steps=400),
 }
 
 
@@ -375,24 +377,21 @@ def figure(summary):
     return fig
 
 
-def recordings(progress=lambda text: None, preset: str = "recorded"):
+def recordings(progress=lambda text: None, presets=("paper",), keep=None):
     """What pages quote: `bound_ratios`, the largest ratio of each inequality.
 
     Args:
         progress: called with a line of text after every point.
-        preset: the sizes of the searches.
+        presets: the sizes of the searches.
+        keep: a folder for finished points, as `store.run_presets` has it.
 
     Returns:
         Name of the recorded table -> (table, config).
 
     Raises:
         ImportError: without pandas, with the command that installs it.
+        ValueError: for a preset that does not exist.
     """
-    config = PRESETS[preset]
-    summarise([])  # Without pandas, say so now and not after minutes.
-    outcomes = []
-    for point in points(config):
-        outcomes.append(run_point(point))
-        last = outcomes[-1]
-        progress(f"{last.case}: {last.random:.4f} random, {last.ascent:.6f} climbed, {last.seconds:.0f} s")
-    return {"bound_ratios": (summarise(outcomes), {preset: asdict(config)})}
+    table([])  # Without pandas, say so now and not after minutes.
+    outcomes, configs = store.run_presets(sys.modules[__name__], presets, keep=keep, progress=progress)
+    return {"bound_ratios": (summarise(outcomes), configs)}

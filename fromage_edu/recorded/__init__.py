@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-__all__ = ["load", "names", "save"]
+__all__ = ["load", "names", "provenance", "save"]
 
 FOLDER = Path(__file__).parent
 #: Pages carry records in their weight and the wheel carries them all.
@@ -61,8 +61,8 @@ def load(name: str):
         raise ImportError(
             "recorded tables need pandas, which is not installed: pip install 'fromage-edu[notebooks]'"
         ) from error
-    provenance = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-    return pandas.read_csv(FOLDER / f"{name}.csv"), provenance
+    about = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    return pandas.read_csv(FOLDER / f"{name}.csv"), about
 
 
 def save(
@@ -99,18 +99,9 @@ def save(
     """
     if not isinstance(name, str) or not re.fullmatch("[a-z0-9_]+", name):
         raise ValueError(f"name is {name!r}: use small letters, digits and underscores, such as 'depth_race'")
-    provenance = {
-        "command": command,
-        "config": config,
-        "columns": list(table.columns),
-        "rows": len(table),
-        "versions": _versions(),
-        "commit": _commit(),
-        "device": _device(device),
-        "date": datetime.now(UTC).date().isoformat(),
-    }
+    made = {"command": command, "config": config, "columns": list(table.columns), "rows": len(table)}
     try:
-        about = json.dumps(provenance, indent=2, allow_nan=False) + "\n"
+        about = json.dumps(made | provenance(device), indent=2, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"the config of {name} is not JSON ({error}): use finite numbers, text, lists and dictionaries"
@@ -131,9 +122,35 @@ def save(
     return folder / f"{name}.csv"
 
 
+def provenance(device: torch.device | str | None = None) -> dict:
+    """Where a number comes from that this process computes now.
+
+    Args:
+        device: where it is computed; None is CUDA if this process has used it, else the CPU.
+
+    Returns:
+        versions (of Python and of the packages that are there), commit (of the code, marked where the files
+        differ from it; "unknown" outside a repository), device and date (UTC).
+
+    >>> sorted(provenance())
+    ['commit', 'date', 'device', 'versions']
+    """
+    return {
+        "versions": _versions(),
+        "commit": _commit(),
+        "device": _device(device),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
 def _versions() -> dict[str, str]:
-    packages = ("fromage-edu", "torch", "numpy", "pandas", "scikit-learn")
-    return {"python": platform.python_version()} | {name: metadata.version(name) for name in packages}
+    versions = {"python": platform.python_version()}
+    for name in ("fromage-edu", "torch", "numpy", "pandas", "scikit-learn"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
 
 
 def _commit() -> str:

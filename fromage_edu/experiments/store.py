@@ -1,0 +1,368 @@
+"""A folder that keeps what an experiment has finished, whatever happens to the process.
+
+Two files. `config.json`, written before the first point, says what runs: the experiment, its configuration,
+and where it comes from (versions, commit, device, date). `points.jsonl` has one line for each finished point,
+appended and flushed to the disk before the next point starts: its `key` (a hash of configuration, point and
+the package's source), the point and its outcome. A process killed at any moment loses at most the point it
+was in; started again, it goes on behind the last finished one. One process writes at a time.
+
+Numbers that JSON has no name for are written as `NaN` and `Infinity`, as Python's json reads them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from types import ModuleType
+
+import torch
+
+from fromage_edu import recorded
+
+try:
+    import fcntl
+except ImportError:  # Windows: there nothing keeps a second writer out.
+    fcntl = None
+
+__all__ = ["Store", "code_version", "key", "run", "run_presets"]
+
+
+@cache
+def code_version() -> str:
+    """Hash of what an outcome may depend on: the package's source, but for pages and records, and torch.
+
+    Returns:
+        Sixteen hexadecimal digits; another edit, another version.
+
+    >>> len(code_version())
+    16
+    """
+    package = Path(recorded.__file__).parents[1]
+    digest = hashlib.sha256(torch.__version__.encode())
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package)
+        if name.parts[0] not in ("explorers", "exercises", "recorded", "figures.py"):
+            digest.update(name.as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def key(point) -> str:
+    """The name of a point in a store: a hash of its settings and of the code.
+
+    Args:
+        point: a point, with its configuration: a dataclass or a NamedTuple of what JSON can hold.
+
+    Returns:
+        Thirty-two hexadecimal digits, the same in every process.
+
+    Raises:
+        TypeError: for a point that holds something else.
+
+    >>> from fromage_edu.experiments.perturbation import PRESETS, points
+    >>> first, second = points(PRESETS["quick"])
+    >>> key(first) == key(first) != key(second)
+    True
+    """
+    text = json.dumps([_plain(point), code_version()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _plain(thing):
+    """The same as lists, dictionaries, text and numbers, as it comes back from JSON."""
+    if dataclasses.is_dataclass(thing):
+        return {field.name: _plain(getattr(thing, field.name)) for field in dataclasses.fields(thing)}
+    if hasattr(thing, "_asdict"):
+        return {name: _plain(value) for name, value in thing._asdict().items()}
+    if isinstance(thing, dict):
+        return {str(name): _plain(value) for name, value in thing.items()}
+    if isinstance(thing, list | tuple):
+        return [_plain(value) for value in thing]
+    if thing is None or isinstance(thing, str | int | float):
+        return thing
+    raise TypeError(
+        f"{thing!r:.60} is a {type(thing).__name__}: a store holds text, numbers, lists, dictionaries"
+    )
+
+
+class Store:
+    """A folder of finished points; opening it makes it, or goes on where another process ended.
+
+    Args:
+        folder: made if it is not there; one folder for each configuration.
+        config: of the experiment.
+        experiment: its name.
+
+    Raises:
+        ValueError: if the folder holds another experiment or configuration, or a line that is no point.
+        BlockingIOError: while another process writes there.
+        OSError: if the folder or its files cannot be written.
+
+    >>> import tempfile
+    >>> from fromage_edu.experiments import tightness
+    >>> config = tightness.PRESETS["quick"]
+    >>> point = tightness.points(config)[0]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with Store(folder, config, "tightness") as store:
+    ...         store.add(point, {"random": 0.5})
+    ...     with Store(folder, config, "tightness") as store:
+    ...         print(point in store, store[point])
+    True {'random': 0.5}
+    """
+
+    def __init__(self, folder: Path | str, config, experiment: str):
+        """Open or make the folder; see the class."""
+        self.folder, self._file = Path(folder), None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self.folder / "points.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._lock()
+            self._describe({"experiment": experiment, "config": _plain(config)})
+            self._outcomes = self._read()
+        except OSError as error:
+            self.close()
+            if isinstance(error, BlockingIOError):
+                raise
+            # The same kind of error, and the way out.
+            raise type(error)(
+                error.errno,
+                f"{error.strerror}: choose a folder that can be written, or make room",
+                str(folder),
+            ) from error
+        except ValueError:
+            self.close()
+            raise
+
+    def _lock(self) -> None:
+        """Keep other writers out; the system lets go when this process ends, however it ends."""
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BlockingIOError(
+                error.errno,
+                "another process is writing there: wait for it, or choose another folder",
+                str(self.folder),
+            ) from error
+
+    def _describe(self, wanted: dict) -> None:
+        """Write config.json, or hold what it says against what is wanted."""
+        path = self.folder / "config.json"
+        if path.exists():
+            there = json.loads(path.read_text(encoding="utf-8"))
+            for name, value in wanted.items():
+                if there.get(name) != json.loads(json.dumps(value)):
+                    raise ValueError(
+                        f"{self.folder} holds {_difference(name, there.get(name), value)}: "
+                        "choose another folder, or delete this one"
+                    )
+            return
+        text = json.dumps(wanted | recorded.provenance() | {"code": code_version()}, indent=2) + "\n"
+        aside = path.with_suffix(".aside")
+        with open(aside, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+        _flush_names(self.folder)
+
+    def _read(self) -> dict:
+        """The outcomes by key; what a killed process left of a last line is cut off."""
+        text = (self.folder / "points.jsonl").read_bytes()
+        self._length = text.rfind(b"\n") + 1
+        if self._length < len(text):
+            os.ftruncate(self._file, self._length)
+        outcomes = {}
+        for number, line in enumerate(text[: self._length].splitlines(), start=1):
+            try:
+                row = json.loads(line)
+                outcomes[row["key"]] = row["outcome"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(
+                    f"line {number} of {self.folder / 'points.jsonl'} is no finished point: something else "
+                    "has changed the file; delete the line, and its point runs again"
+                ) from error
+        return outcomes
+
+    def add(self, point, outcome) -> None:
+        """Keep a point's outcome; when this returns, it is on the disk.
+
+        Args:
+            point: of the configuration.
+            outcome: of what JSON can hold.
+
+        Raises:
+            OSError: if there is no room; what was kept before stays.
+            TypeError: for an outcome that holds something else.
+            ValueError: for a point that is kept already, or after `close`.
+        """
+        name = key(point)
+        if self._file is None:
+            raise ValueError(f"the store in {self.folder} is closed: open it again")
+        if name in self._outcomes:
+            raise ValueError(f"{point!r:.80} is in {self.folder} already: ask `point in store` first")
+        row = {"key": name, "point": _plain(point), "outcome": _plain(outcome)}
+        rest = memoryview((json.dumps(row) + "\n").encode())
+        length = len(rest)
+        try:
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+            os.fsync(self._file)
+        except OSError as error:
+            os.ftruncate(self._file, self._length)
+            raise type(error)(
+                error.errno,
+                f"{error.strerror}: make room and run again; {len(self._outcomes)} finished points are kept",
+                str(self.folder / "points.jsonl"),
+            ) from error
+        self._length += length
+        self._outcomes[name] = json.loads(json.dumps(row["outcome"]))
+
+    def __contains__(self, point) -> bool:
+        """Whether a point is finished."""
+        return key(point) in self._outcomes
+
+    def __getitem__(self, point):
+        """The outcome of a finished point, as JSON gives it back."""
+        return self._outcomes[key(point)]
+
+    def __len__(self) -> int:
+        """How many points are finished, of this code and of others."""
+        return len(self._outcomes)
+
+    def close(self) -> None:
+        """Let other processes write."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def __enter__(self) -> Store:
+        """Nothing more to do."""
+        return self
+
+    def __exit__(self, *_) -> None:
+        """Close."""
+        self.close()
+
+
+def _difference(name: str, there, wanted) -> str:
+    """What a folder holds, in words: the first setting that differs."""
+    if isinstance(there, dict) and isinstance(wanted, dict):
+        for inner in sorted(there.keys() | wanted.keys()):
+            if there.get(inner) != json.loads(json.dumps(wanted.get(inner))):
+                return (
+                    f"another {name}, with {inner} {there.get(inner)!r:.60} and not {wanted.get(inner)!r:.60}"
+                )
+    return f"the {name} {there!r:.60}, not {wanted!r:.60}"
+
+
+def _flush_names(folder: Path) -> None:
+    """Put a folder's list of files on the disk; where a system cannot open folders, it does so itself."""
+    try:
+        file = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def run(
+    experiment: ModuleType,
+    config,
+    *,
+    folder: Path | str | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> list:
+    """All points of a configuration, one after the other; those that the folder holds are not run again.
+
+    Args:
+        experiment: a module of this package, such as `fromage_edu.experiments.perturbation`.
+        config: one of its `PRESETS`, or your own.
+        folder: where to keep what is finished; None keeps nothing.
+        progress: called with a line of text after every point.
+
+    Returns:
+        What its `run_point` returned, in the order of its `points`.
+
+    Raises:
+        OSError: if the folder cannot be written, or another process writes there.
+        ValueError: if the folder holds another experiment or configuration.
+
+    >>> from fromage_edu.experiments import perturbation
+    >>> outcomes = run(perturbation, perturbation.PRESETS["quick"])
+    >>> len(outcomes)
+    2
+    """
+    points, outcomes = experiment.points(config), []
+    if folder is None:
+        for number, point in enumerate(points, start=1):
+            outcomes.append(experiment.run_point(point))
+            progress(_line(number, points, outcomes[-1]))
+        return outcomes
+    with Store(folder, config, experiment.__name__.rpartition(".")[2]) as store:
+        for number, point in enumerate(points, start=1):
+            if point not in store:
+                store.add(point, experiment.run_point(point))
+                progress(_line(number, points, experiment.Outcome(**store[point])))
+            # From the store in either case: an outcome is the same whether it ran now or before.
+            outcomes.append(experiment.Outcome(**store[point]))
+    return outcomes
+
+
+def _named(progress, preset: str, text: str) -> None:
+    progress(f"{preset}: {text}")
+
+
+def _line(number: int, points: list, outcome) -> str:
+    point = points[number - 1]
+    fields = point._asdict() if hasattr(point, "_asdict") else vars(point)
+    settings = [
+        f"{name} {getattr(value, 'name', value)}" for name, value in fields.items() if name != "config"
+    ]
+    return f"{number} of {len(points)}: {', '.join(settings)}, {outcome.seconds:.0f} s"
+
+
+def run_presets(
+    experiment: ModuleType,
+    presets,
+    *,
+    keep: Path | str | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> tuple[list, dict]:
+    """Several presets of an experiment, for a record.
+
+    Args:
+        experiment: a module of this package.
+        presets: names of its `PRESETS`.
+        keep: a folder for the stores of the presets, one in it for each; None keeps nothing.
+        progress: called with a line of text after every point.
+
+    Returns:
+        All outcomes, and the configurations by preset, as JSON holds them.
+
+    Raises:
+        ValueError: for a preset that does not exist.
+
+    >>> from fromage_edu.experiments import perturbation
+    >>> outcomes, configs = run_presets(perturbation, ["quick"])
+    >>> len(outcomes), list(configs)
+    (2, ['quick'])
+    """
+    for preset in presets:
+        if preset not in experiment.PRESETS:
+            known = ", ".join(map(repr, experiment.PRESETS))
+            raise ValueError(f"no preset is named {preset!r}; there are {known}")
+    outcomes = []
+    for preset in presets:
+        folder = None if keep is None else Path(keep) / re.sub(r"\W+", "-", preset)
+        lines = partial(_named, progress, preset)
+        outcomes += run(experiment, experiment.PRESETS[preset], folder=folder, progress=lines)
+    return outcomes, {preset: _plain(experiment.PRESETS[preset]) for preset in presets}

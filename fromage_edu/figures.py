@@ -19,8 +19,14 @@ COLORS = {
     "sgd": {"light": "#00838f", "dark": "#4dd0d9"},
     "adam": {"light": "#5e35b1", "dark": "#b79bff"},
     "fromage": {"light": "#7a5c00", "dark": "#e6c84f"},
+    "uncorrected": {"light": "#7a5c00", "dark": "#e6c84f"},
+    "polar": {"light": "#640000", "dark": "#ef5350"},
 }
-"""Role -> theme -> color. Trusts, measured truth, bounds, and the three optimizers."""
+"""Role -> theme -> color: trusts, measured truth, bounds, and optimizers.
+
+`uncorrected` is equation (4), Fromage's step without its factor: the same color with a dash of its own.
+`polar` is the step along the polar factor of the gradient, which is Muon's.
+"""
 
 DASHES = {
     "deep": "solid",
@@ -31,6 +37,8 @@ DASHES = {
     "sgd": "dotted",
     "adam": "dashed",
     "fromage": "solid",
+    "uncorrected": (0, (6, 2, 1.5, 2, 1.5, 2)),
+    "polar": (0, (9, 3)),
 }
 """Role -> matplotlib line style: no meaning is carried by color alone."""
 

@@ -10,7 +10,7 @@ import torch
 import traitlets
 
 from fromage_edu import explorers, figures
-from fromage_edu.explorers import DeepTrust, ScalarNetwork, TrustRegions, WideLayer
+from fromage_edu.explorers import DeepTrust, ScalarNetwork, StepGeometry, TrustRegions, WideLayer
 from fromage_edu.explorers.base import HOST, SHARED, STYLE, page_data, standalone_page
 
 CLASSES = [getattr(explorers, name) for name in explorers.__all__]
@@ -46,6 +46,10 @@ CLASSES = [getattr(explorers, name) for name in explorers.__all__]
         (DeepTrust, {"sizes": "0.1"}, "must be 1 to 50 numbers from 0 to 1, not '0.1'"),
         (DeepTrust, {"sizes": [float("nan")]}, r"must be 1 to 50 numbers from 0 to 1, not \[nan\]"),
         (DeepTrust, {"sizes": None}, "must be 1 to 50 numbers from 0 to 1, not None"),
+        (StepGeometry, {"view": 4}, "StepGeometry: view must be a whole number from 1 to 3, not 4"),
+        (StepGeometry, {"lr": 0}, "StepGeometry: lr must be a number from 0.001 to 1, not 0"),
+        (StepGeometry, {"angle": 181}, "StepGeometry: angle must be a number from -180 to 180, not 181"),
+        (StepGeometry, {"matrix": 1.5}, "StepGeometry: matrix must be a whole number from 1 to 4, not 1.5"),
         (WideLayer, {"angle": 90}, "WideLayer: angle must be a number from 0 to 89.9, not 90"),
         (WideLayer, {"direction": -5}, "WideLayer: direction must be a number from 0 to 180, not -5"),
     ],

@@ -18,7 +18,7 @@ def _text(name: str) -> str:
 
 
 #: JavaScript that stands before every explorer's own: pure mathematics, drawing as text, and the instrument.
-SHARED = "\n".join(map(_text, ("math.js", "plot.js", "instrument.js")))
+SHARED = "\n".join(map(_text, ("math.js", "geometry.js", "plot.js", "instrument.js")))
 #: One look for the page, Jupyter and Colab, light and dark.
 STYLE = _text("style.css")
 #: The script that draws the explorers of a page without a kernel.

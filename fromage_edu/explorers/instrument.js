@@ -21,19 +21,21 @@ function button(text, press, attributes = {}) {
   return element;
 }
 
-// Buttons of which one is pressed; where it is narrow, only the part of that name is shown.
-function chooser(what, names, parts) {
+// Buttons of which one is pressed; where it is narrow, only the part of that name is shown. `press`, if it is given, is
+// called with the number of the button in place of `choose`, which then waits for its call.
+function chooser(what, names, parts, press) {
   const choose = (i) => {
     buttons.forEach((one, j) => one.setAttribute("aria-pressed", String(i === j)));
     parts.forEach((one, j) => one.classList.toggle("fx-chosen", i === j));
   };
-  const buttons = (names[1] ? names : []).map((text, i) => button(text, () => choose(i)));
+  const buttons = (names[1] ? names : []).map((text, i) => button(text, () => (press ?? choose)(i)));
   choose(0);
-  return html(
+  const element = html(
     "div",
     { class: "fx-tabs", role: "group", "aria-label": what, ...(names[1] ? {} : { hidden: "" }) },
     ...buttons,
   );
+  return Object.assign(element, { choose });
 }
 
 // One line of the live formula; its swatch makes it the legend as well.
@@ -186,7 +188,10 @@ function makeView(view, ...hands) {
 
 // spec: { name, title, quantities, groups, presets, rows, views, conclusion }; see an explorer for each part's form.
 // A quantity with `patch(value, state)` and `read(state)` is a hand on the others, with no place in the model; one with
-// `most` is a list of up to so many numbers, and one without `values` has no slider.
+// `most` is a list of up to so many numbers, and one without `values` has no slider; `when(state)`, if it is there, says
+// when a slider is shown. `tab`, if it is there, names a quantity that counts the views from 1: the one of this number is
+// shown, at any width.
+// A preset's `view`, if it has one, is the number of the picture that it is about.
 // Returns what anywidget and the page host call, render({ model, el }), and clean(key, value) for the URL.
 export function instrument(spec) {
   const hands = Object.entries(spec.quantities).filter(([, { values }]) => values);
@@ -212,6 +217,7 @@ export function instrument(spec) {
     let glide = null; // from where and since when the pictures follow a preset
 
     const schedule = () => (frame ||= requestAnimationFrame(update));
+    const measure = () => views.forEach((view) => view.measure());
     const move = (patch) => {
       for (const [key, value] of Object.entries(patch)) model.set(key, clean(key, value));
       model.save_changes();
@@ -233,24 +239,33 @@ export function instrument(spec) {
     const groups = spec.groups.map((group) =>
       html("div", { class: "fx-sliders" }, ...group.keys.map((key) => sliders[key].element)),
     );
-    const presets = spec.presets.map(({ text, set }) => button(text, () => leap(set(read()))));
+    const pictures = chooser(
+      "Picture",
+      spec.views.map(({ tab }) => tab),
+      figures,
+      spec.tab && ((i) => move({ [spec.tab]: i + 1 })),
+    );
+    const tabs = chooser(
+      "Sliders",
+      spec.groups.map(({ tab }) => tab),
+      groups,
+    );
+    // Where one picture is shown at a time, a preset may bring the one it is about to the front.
+    const presets = spec.presets.map(({ text, set, view }) =>
+      button(text, () => {
+        pictures.children[view]?.click();
+        leap(set(read()));
+      }),
+    );
     const sentence = html("div", { class: "fx-conclusion" });
     const spoken = html("div", { class: "fx-spoken", "aria-live": "polite" });
     const root = html(
       "div",
       { class: "fx", role: "group", "aria-label": spec.title },
       rows,
-      chooser(
-        "Picture",
-        spec.views.map(({ tab }) => tab),
-        figures,
-      ),
+      pictures,
       html("div", { class: "fx-views" }, ...figures),
-      chooser(
-        "Sliders",
-        spec.groups.map(({ tab }) => tab),
-        groups,
-      ),
+      tabs,
       html("div", { class: "fx-groups" }, ...groups),
       html(
         "div",
@@ -284,9 +299,23 @@ export function instrument(spec) {
       speaking = setTimeout(() => spoken.replaceChildren(), SAID);
     }
 
+    // The view that the state names, with the sliders that move it.
+    let chosen = 0;
+    function turnTo(state) {
+      if (!spec.tab || chosen === state[spec.tab]) return;
+      chosen = state[spec.tab];
+      pictures.choose(chosen - 1);
+      for (const [key, { when }] of hands) sliders[key].element.hidden = when ? !when(state) : false;
+      const full = groups.map(({ children }) => [...children].some(({ hidden }) => !hidden));
+      tabs.choose(full.indexOf(true));
+      tabs.hidden = full.filter(Boolean).length < 2;
+      measure();
+    }
+
     function update(now) {
       frame = 0;
       const state = read();
+      turnTo(state);
       shown = follow(state, now);
       rows.innerHTML = spec.rows(state).map(row).join("");
       sentence.textContent = spec.conclusion(state);
@@ -302,7 +331,6 @@ export function instrument(spec) {
       schedule();
     };
     for (const key of keys) model.on(`change:${key}`, changed);
-    const measure = () => views.forEach((view) => view.measure());
     const resized = new ResizeObserver(() => {
       measure();
       schedule();

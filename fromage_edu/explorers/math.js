@@ -93,30 +93,41 @@ function orthonormal(matrix) {
   }, []);
 }
 
-// The largest singular value: rotations of two lines at a time until all are orthogonal (one-sided Jacobi).
-export function operatorNorm(matrix) {
-  const lines = matrix.map((line) => Float64Array.from(line));
-  // Turns two lines in place until they are orthogonal; whether there was anything to turn.
-  const turn = (a, b) => {
+// Rotates two lines at a time, in place, until all are orthogonal (one-sided Jacobi), and `followers` along with them.
+export function orthogonalize(lines, followers = lines.map(() => [])) {
+  // Turns lines p and q; whether there was anything to turn.
+  const turn = (p, q) => {
+    const [a, b] = [lines[p], lines[q]];
     const [aa, bb, ab] = [dot(a, a), dot(b, b), dot(a, b)];
     if (ab * ab <= 1e-28 * aa * bb) return false;
     const zeta = (bb - aa) / (2 * ab);
     const t = (zeta < 0 ? -1 : 1) / (Math.abs(zeta) + Math.sqrt(1 + zeta * zeta));
     const c = 1 / Math.sqrt(1 + t * t);
-    for (let i = 0; i < a.length; i++) {
-      const [x, y] = [a[i], b[i]];
-      a[i] = c * (x - t * y);
-      b[i] = c * (y + t * x);
-    }
+    for (const [one, other] of [
+      [a, b],
+      [followers[p], followers[q]],
+    ])
+      for (let i = 0; i < one.length; i++) {
+        const [x, y] = [one[i], other[i]];
+        one[i] = c * (x - t * y);
+        other[i] = c * (y + t * x);
+      }
     return true;
   };
   for (let sweep = 0, turned = true; turned && sweep < 40; sweep++) {
     turned = false;
     for (let p = 0; p < lines.length; p++)
-      for (let q = p + 1; q < lines.length; q++) turned = turn(lines[p], lines[q]) || turned;
+      for (let q = p + 1; q < lines.length; q++) turned = turn(p, q) || turned;
   }
-  return Math.sqrt(Math.max(...lines.map((line) => dot(line, line))));
 }
+
+// From the largest to the smallest, of a matrix that is no taller than wide.
+export function singularValues(matrix) {
+  const lines = matrix.map((line) => Float64Array.from(line));
+  orthogonalize(lines);
+  return lines.map((line) => Math.sqrt(dot(line, line))).sort((one, other) => other - one);
+}
+export const operatorNorm = (matrix) => singularValues(matrix)[0];
 
 const DEEPEST = 50;
 let ingredients; // of which every network is made: two rotations a layer, and a direction of its error
@@ -219,6 +230,61 @@ export function wideLayer(angle, given, direction) {
 // from 0 to 180 are enough: ΔW and −ΔW change f by as much.
 export function failingAngle(direction) {
   return (Math.atan2(2 - cosine(direction), sine(direction)) * 180) / Math.PI;
+}
+
+// ---- the surrogate D′, and the exact problem of two layers
+
+// D′ when `moving` of `depth` layers change by the same relative size; D is deepTrust(moving, size).
+export const surrogateTrust = (depth, moving, size) => (moving / depth) * size ** (2 * depth);
+
+// One layer of slope t = η‖W‖‖g‖ under the surrogate: what its step is worth, and the size at which that is least.
+export const surrogateObjective = (slope, depth, size) => size ** (2 * depth) / (2 * depth) - slope * size;
+export const surrogateSize = (slope, depth) => slope ** (1 / (2 * depth - 1));
+
+// Two layers of slope t under D itself: −t(r₁ + r₂) + ½[(1 + r₁²)(1 + r₂²) − 1].
+export const pairObjective = (slope, one, other) =>
+  ((1 + one * one) * (1 + other * other) - 1) / 2 - slope * (one + other);
+
+// Where both change alike and the slope of the objective vanishes: r(1 + r²) = t.
+export const pairSymmetric = (slope) =>
+  (2 / Math.sqrt(3)) * Math.sinh(Math.asinh(1.5 * Math.sqrt(3) * slope) / 3);
+
+// A minimum, its larger size first: up to t = 2 both are alike, beyond it r₁r₂ = 1 and r₁ + r₂ = t.
+export function pairMinimum(slope) {
+  if (slope <= 2) return Array(2).fill(pairSymmetric(slope));
+  const large = (slope + Math.sqrt(slope * slope - 4)) / 2;
+  return [large, 1 / large];
+}
+
+// The slope at which a minimum has this larger size.
+export const pairSlope = (large) => large + (large > 1 ? 1 / large : large ** 3);
+
+// Closed curves on which the objective has a value, between r₁ = −reach/4 and 5/4 reach: for each r₁ it is a quadratic
+// in r₂, which has solutions where its discriminant is not negative.
+export function pairLevel(slope, value, reach) {
+  const room = (a) => slope * slope - (1 + a * a) * (a * a - 2 * (slope * a + value));
+  const turn = (inside, outside) => {
+    for (let i = 0; i < 40; i++) {
+      const middle = (inside + outside) / 2;
+      if (room(middle) >= 0) inside = middle;
+      else outside = middle;
+    }
+    return inside;
+  };
+  const grid = Array.from({ length: 121 }, (_, i) => reach * (i / 80 - 0.25));
+  const spans = [];
+  grid.forEach((a, i) => {
+    const [here, before] = [room(a) >= 0, i > 0 && room(grid[i - 1]) >= 0];
+    if (here && !before) spans.push([i ? turn(a, grid[i - 1]) : a]);
+    if (before && !here) spans.at(-1).push(turn(grid[i - 1], a));
+    if (here && i === grid.length - 1) spans.at(-1).push(a);
+  });
+  return spans.map(([low, high]) => {
+    // Denser at the ends, where the curve is steep.
+    const side = Array.from({ length: 40 }, (_, i) => low + ((high - low) * (1 - Math.cos((i * Math.PI) / 39))) / 2);
+    const at = (sign) => (a) => [a, (slope + sign * Math.sqrt(Math.max(0, room(a)))) / (1 + a * a)];
+    return [...side.map(at(1)), ...side.toReversed().map(at(-1))];
+  });
 }
 
 // ---- numbers as text: 0.348, 1,645, 1.7 × 10³³; a minus is a minus sign, and nothing prints as NaN or Infinity.

@@ -13,6 +13,13 @@ from chromium import FLAGS, MISSING, find_chromium  # noqa: E402
 from explorer_page import page_of  # noqa: E402
 from serve import Server  # noqa: E402
 
+from fromage_edu.explorers.base import SHARED  # noqa: E402
+
+LOAD = """async ([text, calls]) => {
+  const math = await import(URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
+  return calls.map(([name, ...args]) => math[name](...args));
+}"""
+
 
 @pytest.fixture(scope="session")
 def chromium():
@@ -90,3 +97,12 @@ def show(open_page, tmp_path):
         return page
 
     return show_
+
+
+@pytest.fixture
+def call(open_page, tmp_path):
+    """Evaluate `[name, *arguments]` of the shared JavaScript, many at once."""
+    blank = tmp_path / "blank.html"
+    blank.write_text("<!doctype html><title>blank</title>", encoding="utf-8")
+    page = open_page(blank.as_uri())
+    return lambda calls: page.evaluate(LOAD, [SHARED, calls])

@@ -17,7 +17,6 @@ from fromage_edu.bounds import (
     scalar_terms,
     tau,
 )
-from fromage_edu.explorers.base import SHARED
 from fromage_edu.spectra import condition_number, operator_norm
 from fromage_edu.trust import deep_relative_trust, euclidean_trust, relative_sizes
 
@@ -25,20 +24,6 @@ DEPTHS = [1, 2, 3, 10, 30, 100, 1000]
 STEPS = [0.0, 1e-8, 1e-4, 0.001, 0.01, 0.1, 0.3, 0.7, 1.0]
 NUMBERS = [-1000.0, -2.0, -0.5, -0.001, 0.001, 0.3, 1.0, 1.5, 1000.0]
 CHANGES = [-1000.0, -1.5, -0.01, 0.0, 1e-6, 0.6, 1.0, 1000.0]
-
-LOAD = """async ([text, calls]) => {
-  const math = await import(URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
-  return calls.map(([name, ...args]) => math[name](...args));
-}"""
-
-
-@pytest.fixture
-def call(open_page, tmp_path):
-    """Evaluate `[name, *arguments]` of the shared JavaScript, many at once."""
-    blank = tmp_path / "blank.html"
-    blank.write_text("<!doctype html><title>blank</title>", encoding="utf-8")
-    page = open_page(blank.as_uri())
-    return lambda calls: page.evaluate(LOAD, [SHARED, calls])
 
 
 def close(found, expected, rel=1e-12):

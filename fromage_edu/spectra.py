@@ -147,23 +147,24 @@ def spectral_shift(before: Tensor, after: Tensor) -> Tensor:
 
     Source: Fromage paper, Theorem 3 (F27).
     """
-    dtype, (before, after) = result_dtype(before, after), check_pair(before, after)
-    old, new = _singular_values(before), _singular_values(after)
-    size, change = old.norm(dim=-1), (new - old).norm(dim=-1)
+    old, new = (_singular_values(matrix) for matrix in check_pair(before, after, "before", "after"))
+    # The largest value is a constant that cancels: squares neither overflow nor vanish.
+    peak = torch.where(old[..., :1] == 0, 1.0, old[..., :1]).detach()
+    size, change = (old / peak).norm(dim=-1), ((new - old) / peak).norm(dim=-1)
     shift = change / torch.where(size == 0, 1.0, size)
-    return torch.where((size == 0) & (change != 0), torch.inf, shift).to(dtype)
+    return torch.where((size == 0) & (change != 0), torch.inf, shift).to(result_dtype(before, after))
 
 
-def check_pair(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+def check_pair(one: Tensor, two: Tensor, *names: str) -> tuple[Tensor, Tensor]:
     """The two matrices in float64; raise unless they are real, finite, non-empty and of one shape."""
-    for name, matrix in (("before", before), ("after", after)):
+    for name, matrix in zip(names, (one, two), strict=True):
         check_matrix(matrix, f"`{name}`")
-    if before.shape[-2:] != after.shape[-2:]:
+    if one.shape[-2:] != two.shape[-2:]:
         raise ValueError(
-            f"`before` is {before.shape[-2]} x {before.shape[-1]} and `after` {after.shape[-2]} x "
-            f"{after.shape[-1]}: compare matrices of one shape"
+            f"`{names[0]}` is {one.shape[-2]} x {one.shape[-1]} and `{names[1]}` {two.shape[-2]} x "
+            f"{two.shape[-1]}: compare matrices of one shape"
         )
-    return before.to(working_dtype(before.device)), after.to(working_dtype(after.device))
+    return one.to(working_dtype(one.device)), two.to(working_dtype(two.device))
 
 
 def check_same_shapes(old: list[Tensor], new: list[Tensor]) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from fromage_edu.networks import Perceptron, weight_matrices
+from fromage_edu.networks import Perceptron, radial_slopes, weight_matrices
 
 
 def by_hand(network, x, nonlinearity, last=True):
@@ -98,9 +98,82 @@ def test_learnable_nonlinearities_are_parameters_too():
     assert len(list(Perceptron([2, 2], nn.PReLU()).parameters())) == 2
 
 
+@pytest.mark.result("X6")
+@pytest.mark.parametrize("nonlinearity", [nn.ReLU(), nn.LeakyReLU(0.2), nn.Identity()], ids=str)
+@pytest.mark.parametrize("output_nonlinearity", [True, False])
+@pytest.mark.parametrize("widths", [[3, 1], [5, 8, 8, 2], [4, 6, 3, 7, 5, 1]])
+def test_layers_of_a_homogeneous_network_have_one_radial_slope(widths, nonlinearity, output_nonlinearity):
+    network = Perceptron(widths, nonlinearity, output_nonlinearity=output_nonlinearity).double()
+    x, y = torch.randn(9, widths[0]).double(), torch.randn(9, widths[-1]).double()
+    for loss in (
+        lambda f: (f - y).square().sum(),
+        lambda f: (f * y).sum().sigmoid(),
+        lambda f: f.cos().sum(),
+    ):
+        value = loss(network(x))
+        slopes = radial_slopes(network, torch.autograd.grad(value, network.weights))
+        torch.testing.assert_close(slopes, slopes[:1].expand(len(slopes)), rtol=1e-10, atol=1e-12)
+        # By Euler it is ⟨f, d𝓛/df⟩, and what scaling any layer does to the loss.
+        output = network(x).detach().requires_grad_()
+        (outer,) = torch.autograd.grad(loss(output), output)
+        torch.testing.assert_close(slopes[0], (output * outer).sum(), rtol=1e-10, atol=1e-12)
+        with torch.no_grad():
+            for layer, weight in enumerate(network.weights):
+                values = []
+                for factor in (1 + 1e-6, (1 - 1e-6) / (1 + 1e-6)):
+                    weight.mul_(factor)
+                    values.append(loss(network(x)).item())
+                weight.div_(1 - 1e-6)
+                assert (values[0] - values[1]) / 2e-6 == pytest.approx(
+                    slopes[layer].item(), rel=1e-5, abs=1e-7
+                )
+
+
+@pytest.mark.result("X6")
+def test_other_networks_have_a_slope_for_each_layer_and_invariant_layers_none():
+    x = torch.randn(9, 4).double()
+    for network in (Perceptron([4, 6, 6, 2], nn.Tanh()), Perceptron([4, 6, 6, 2], bias=True)):
+        network = network.double()
+        loss = network(x).square().sum()
+        slopes = radial_slopes(network.weights, torch.autograd.grad(loss, network.weights))
+        assert slopes.std() > 0.01 * slopes.mean().abs()
+    normed = nn.Sequential(nn.Conv1d(1, 3, 2, bias=False), nn.BatchNorm1d(3, eps=1e-30), nn.Tanh()).double()
+    loss = (normed(x.unsqueeze(1)) * torch.randn(9, 3, 3).double()).sum()
+    (gradient,) = torch.autograd.grad(loss, [normed[0].weight])
+    (slope,) = radial_slopes([normed[0].weight], [gradient])
+    assert abs(slope) < 1e-12 * normed[0].weight.norm() * gradient.norm()
+
+
+def test_radial_slopes_are_taken_in_float64_and_differentiable():
+    weights = [torch.full((1000, 1000), 1e-3), torch.ones(3, requires_grad=True)]
+    slopes = radial_slopes(weights, [torch.full((1000, 1000), 1.0), torch.ones(3)])
+    assert slopes.dtype == torch.float64 and slopes[0].item() == pytest.approx(1000, rel=1e-7)
+    slopes[1].backward()
+    assert weights[1].grad.tolist() == [1, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
+        (lambda: radial_slopes([], []), ValueError, "there are 0 weights and 0 gradients: give one of each"),
+        (lambda: radial_slopes([torch.ones(2)], []), ValueError, "there are 1 weights and 0 gradients: give"),
+        (lambda: radial_slopes(torch.ones(2), []), TypeError, "`weights` is a Tensor: give one tensor for"),
+        (lambda: radial_slopes([torch.ones(2)], 3), TypeError, "`gradients` is a int: give one tensor for"),
+        (
+            lambda: radial_slopes([torch.ones(2)], [None]),
+            TypeError,
+            "layer 1 of `gradients` is NoneType: give real tensors",
+        ),
+        (
+            lambda: radial_slopes([torch.ones(2) * 1j], [torch.ones(2)]),
+            TypeError,
+            "layer 1 of `weights` is torch.complex64: give real tensors",
+        ),
+        (
+            lambda: radial_slopes([torch.ones(2)], [torch.ones(3)]),
+            ValueError,
+            "layer 1 has shape (2,) and its gradient (3,): they must agree",
+        ),
         (
             lambda: Perceptron([3]),
             ValueError,

@@ -8,7 +8,14 @@ import torch
 from torch import nn
 
 from fromage_edu.networks import Perceptron
-from fromage_edu.spectra import condition_number, operator_norm, relative_operator_sizes, singular_values
+from fromage_edu.optim import fromage_update, relative_change
+from fromage_edu.spectra import (
+    condition_number,
+    operator_norm,
+    relative_operator_sizes,
+    singular_values,
+    spectral_shift,
+)
 
 SHAPES = [(1, 1), (3, 3), (5, 2), (2, 5), (1, 4)]
 
@@ -92,9 +99,79 @@ def test_relative_operator_sizes():
     assert relative_operator_sizes([zeros, zeros], [zeros, zeros + 1]).tolist() == [0, torch.inf]
 
 
+@pytest.mark.result("F27")
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("size", [1e-3, 0.5, 10.0])
+def test_the_spectral_shift_matches_the_oracle_and_mirskys_bound(shape, size):
+    for seed in range(5):
+        before, after = gaussian(*shape, seed=seed), gaussian(*shape, seed=seed)
+        after = after + size * gaussian(*shape, seed=seed + 100)
+        old, new = oracle(before), oracle(after)
+        expected = (sum((b - a) ** 2 for a, b in zip(old, new, strict=True)) / sum(a * a for a in old)) ** 0.5
+        shift = spectral_shift(before, after).item()
+        assert shift == pytest.approx(expected, rel=1e-9)
+        assert shift <= ((after - before).norm() / before.norm()).item() * (1 + 1e-9)
+
+
+@pytest.mark.result("F27")
+@pytest.mark.parametrize("lr", [0.01, 0.1, 0.5])
+def test_a_step_of_fromage_moves_the_spectrum_by_its_relative_change_at_most(lr):
+    """Which is η to first order, and can be more: A17."""
+    for seed in range(20):
+        weight, grad = gaussian(2, 6, 4, seed=seed)
+        cosine = (weight * grad).sum() / weight.norm() / grad.norm()
+        shift = spectral_shift(weight, fromage_update(weight, grad, lr))
+        assert shift <= relative_change(lr, cosine) * (1 + 1e-12)
+        assert relative_change(lr, cosine) <= lr + lr**2 / 2
+        plain = spectral_shift(weight, fromage_update(weight, grad, lr, norm_correction=False))
+        assert plain <= lr * (1 + 1e-12)
+    one = torch.ones(1, 1, dtype=torch.float64)
+    shift = spectral_shift(one, fromage_update(one, one, 0.01)).item()
+    assert shift == pytest.approx(0.0100495, abs=1e-7) and shift > 0.01
+    assert shift == pytest.approx(relative_change(0.01, 1.0).item(), rel=1e-12)
+
+
+@pytest.mark.result("F27")
+def test_a_constructed_step_within_the_bound_ruins_the_condition_number():
+    """A20: the shift is bounded as a whole, and the smallest singular value may pay all of it."""
+    weight = torch.diag(torch.tensor([1.0, 0.01], dtype=torch.float64))
+    grad = torch.diag(torch.tensor([0.0, 1.0], dtype=torch.float64))
+    after = fromage_update(weight, grad, 0.01)
+    assert spectral_shift(weight, after) <= 0.01 + 0.01**2 / 2
+    assert condition_number(weight).item() == pytest.approx(100)
+    # 0.01 − η·√(1 + 10⁻⁴) = −5·10⁻⁷ is left of the smaller one.
+    expected = 1 / (0.01 * ((1 + 1e-4) ** 0.5 - 1))
+    assert condition_number(after).item() == pytest.approx(expected, rel=1e-8) == pytest.approx(2e6, rel=1e-3)
+    # In a random direction nothing of the kind happens.
+    other = fromage_update(weight, gaussian(2, 2), 0.01)
+    assert condition_number(other) < 1000
+
+
+@pytest.mark.result("F27")
+def test_spectral_shifts_of_batches_zeros_and_scales():
+    before, after = gaussian(2, 3, 4, 5), gaussian(2, 3, 4, 5, seed=1)
+    assert spectral_shift(before, after).shape == (2, 3)
+    assert spectral_shift(before, after)[1, 2] == spectral_shift(before[1, 2], after[1, 2])
+    rotated = torch.linalg.qr(gaussian(4, 4))[0] @ before
+    assert spectral_shift(before, rotated).max() < 1e-14
+    zeros = torch.zeros(2, 2)
+    assert spectral_shift(zeros, zeros) == 0 and spectral_shift(zeros, zeros + 1) == torch.inf
+    for scale in (1e-200, 1e200):
+        scaled = spectral_shift(before * scale, after * scale)
+        torch.testing.assert_close(scaled, spectral_shift(before, after))
+    assert spectral_shift(before.half(), after.half()).dtype == torch.float32
+    assert torch.autograd.gradcheck(spectral_shift, [gaussian(3, 2, seed=s).requires_grad_() for s in (0, 1)])
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
+        (
+            lambda: spectral_shift(torch.ones(2, 2), torch.ones(3, 2)),
+            ValueError,
+            "`before` is 2 x 2 and `after` 3 x 2: compare matrices of one shape",
+        ),
+        (lambda: spectral_shift(torch.ones(2, 2), 3), TypeError, "`after` is a int: give a tensor of shape"),
         (lambda: singular_values([[1.0]]), TypeError, "matrix is a list: give a tensor of shape (..., m, n)"),
         (
             lambda: operator_norm(torch.ones(3)),

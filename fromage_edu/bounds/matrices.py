@@ -200,9 +200,9 @@ def mirsky_bound(matrix: Tensor, perturbed: Tensor) -> Bound:
 
     Source: Fromage paper, Theorem 3 (F27).
     """
-    dtype, (old, new) = result_dtype(matrix, perturbed), check_pair(matrix, perturbed)
+    old, new = check_pair(matrix, perturbed, "matrix", "perturbed")
     shift = log_norm(singular_values(new) - singular_values(old))
-    return from_logs(shift, log_norm(new - old, 2), dtype, log10=False)
+    return from_logs(shift, log_norm(new - old, 2), result_dtype(matrix, perturbed), log10=False)
 
 
 def is_valley(widths: Sequence[int]) -> bool:

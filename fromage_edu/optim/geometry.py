@@ -5,8 +5,12 @@ step W − η·‖W‖/‖g‖·g has the parts (1 − ηc)‖W‖ along W and �
 both by s. The functions take numbers or tensors and compute in float64.
 """
 
+from numbers import Real
+
 import torch
 from torch import Tensor
+
+from fromage_edu.trust.distances import working_dtype
 
 __all__ = ["norm_factor", "norm_growth", "relative_change", "turn"]
 
@@ -138,13 +142,13 @@ def _length(lr) -> Tensor:
 
 
 def _number(name, value, low=0.0, high=torch.inf) -> Tensor:
-    try:
-        value = torch.as_tensor(value)
-        if value.is_complex() or value.dtype == torch.bool:
-            raise TypeError
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"{name} is {value!r}: give a real number, or a tensor of them") from error
-    value = value.to(torch.float32 if value.device.type == "mps" else torch.float64)
+    if not isinstance(value, Tensor):
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise TypeError(f"{name} is {value!r}: give a real number, or a tensor of them")
+        value = torch.tensor(float(value), dtype=torch.float64)
+    if value.is_complex() or value.dtype == torch.bool:
+        raise TypeError(f"{name} is {value.dtype}: give a real number, or a tensor of them")
+    value = value.to(working_dtype(value.device))
     rounding = 1e-6 if high < torch.inf else 0.0
     inside = (value >= low - rounding) & (value <= high + rounding) & value.isfinite()
     if not inside.all():

@@ -13,6 +13,7 @@ left is one unknown, the size s of that layer, and one equation.
 
 import math
 from collections.abc import Callable, Sequence
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -87,12 +88,15 @@ def exact_sizes(slopes: Tensor | Sequence[float]) -> Tensor:
         dim=-1, descending=True, stable=True
     )
     top, shares = ordered[..., :1].log(), ordered[..., 1:] / ordered[..., :1]
+    early, late = _stretches(shares, top)
     candidates = [
         torch.cat([z.exp(), _others(z, shares)[0]], -1)
-        for z in (_halve(lambda z: _missing(z, shares, top), *ends) for ends in _stretches(shares, top))
+        for z in (_halve(lambda z: _missing(z, shares, top), *ends) for ends in (early, late))
     ]
-    early, late = (descent_objective(sizes, ordered) for sizes in candidates)
-    best = torch.where((late < early).unsqueeze(-1), candidates[1], candidates[0])
+    values = [descent_objective(sizes, ordered).unsqueeze(-1) for sizes in candidates]
+    # A stretch need not hold a minimum, and then its end point is none.
+    found = [_missing(early[1], shares, top) > 0, _missing(late[0], shares, top) < 0]
+    best = torch.where(found[1] & (~found[0] | (values[1] < values[0])), candidates[1], candidates[0])
     sizes = torch.empty_like(best).scatter(-1, order, best)
     return torch.where(slopes == 0, 0.0, sizes).to(dtype)
 
@@ -155,8 +159,10 @@ def symmetric_size(slope: float | Tensor, depth: int) -> Tensor:
     Source: Fromage paper, equation (3) for equal layers (X5).
     """
     check_depth(depth)
-    tensor = slope if isinstance(slope, Tensor) else torch.as_tensor(slope, dtype=torch.float64)
-    wide, dtype = layer_numbers(tensor.unsqueeze(-1), "slopes")
+    if isinstance(slope, bool) or not isinstance(slope, Real | Tensor):
+        raise TypeError(f"slope is {slope!r}: give a number or a tensor")
+    one = slope.unsqueeze(-1) if isinstance(slope, Tensor) else [slope]
+    wide, dtype = layer_numbers(one, "slopes")
     wide = wide.detach().squeeze(-1)
     if wide.isinf().any():
         raise ValueError("slopes hold inf: give finite numbers")

@@ -10,7 +10,14 @@ import torch
 import traitlets
 
 from fromage_edu import explorers, figures
-from fromage_edu.explorers import DeepTrust, ScalarNetwork, StepGeometry, TrustRegions, WideLayer
+from fromage_edu.explorers import (
+    DeepTrust,
+    ScalarNetwork,
+    StepGeometry,
+    SurrogateDerivation,
+    TrustRegions,
+    WideLayer,
+)
 from fromage_edu.explorers.base import HOST, SHARED, STYLE, page_data, standalone_page
 
 CLASSES = [getattr(explorers, name) for name in explorers.__all__]
@@ -51,6 +58,10 @@ CLASSES = [getattr(explorers, name) for name in explorers.__all__]
         (StepGeometry, {"angle": 181}, "StepGeometry: angle must be a number from -180 to 180, not 181"),
         (StepGeometry, {"matrix": 1.5}, "StepGeometry: matrix must be a whole number from 1 to 4, not 1.5"),
         (WideLayer, {"angle": 90}, "WideLayer: angle must be a number from 0 to 89.9, not 90"),
+        (SurrogateDerivation, {"depth": 21}, "Derivation: depth must be a whole number from 1 to 20, not 21"),
+        (SurrogateDerivation, {"moving": 1.5}, "moving must be a whole number from 1 to 20, not 1.5"),
+        (SurrogateDerivation, {"size": 0}, "size must be a number from 0.01 to 100, not 0"),
+        (SurrogateDerivation, {"slope": 11}, "slope must be a number from 0.001 to 10, not 11"),
         (WideLayer, {"direction": -5}, "WideLayer: direction must be a number from 0 to 180, not -5"),
     ],
 )

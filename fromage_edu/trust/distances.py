@@ -170,6 +170,7 @@ def surrogate_trust(sizes: Tensor | Sequence[float]) -> Tensor:
     tensor(0.5000, dtype=torch.float64)
 
     Source: Fromage paper, Definition 4 (F20).
+
     Source: Fromage paper, section 5 and Figure 3 (F21).
     """
     sizes, dtype = layer_numbers(sizes)

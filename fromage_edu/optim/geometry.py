@@ -96,7 +96,7 @@ def norm_growth(lr: float | Tensor, steps: float | Tensor) -> Tensor:
         ValueError: for NaN, or a negative or infinite number.
 
     >>> norm_growth(0.01, 100_000)
-    tensor(148.3760, dtype=torch.float64)
+    tensor(148.3761, dtype=torch.float64)
 
     Source: Fromage paper, section 5 (F24).
     """

@@ -229,7 +229,7 @@ const pair = {
   },
   jump: true,
   frame({ slope }, { width, height }) {
-    const side = Math.min(height - 56, width - 120);
+    const side = Math.min(height - 56, width - 84);
     const left = Math.max(36, (width - side) / 2);
     const box = { left, right: left + side, top: 20, bottom: 20 + side };
     const reach = Math.max(3, 1.1 * pairMinimum(slope)[0]);

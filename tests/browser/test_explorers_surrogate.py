@@ -155,7 +155,7 @@ def test_a_minimum_follows_the_hand_through_the_split(show):
     """The hand goes down the hyperbola and the diagonal; either minimum may be pressed."""
     page = show(SurrogateDerivation())
     box = page.locator(".fx-view:nth-child(3) > svg").bounding_box()
-    side = min(box["height"] - 56, box["width"] - 120)
+    side = min(box["height"] - 56, box["width"] - 84)
     left, bottom = box["x"] + (box["width"] - side) / 2, box["y"] + 20 + side
     at = lambda one, other: (left + one / 3 * side, bottom - other / 3 * side)  # noqa: E731
     for one, other, slope in ((1.5, 0.67, 1.5 + 1 / 1.5), (0.5, 0.5, 0.625), (0.5, 2, 2.5)):

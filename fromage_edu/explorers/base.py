@@ -86,15 +86,17 @@ class Explorer(anywidget.AnyWidget):
 
     _esm: ClassVar[str] = SHARED
     _css: ClassVar[str] = STYLE
-    #: JavaScript of this class alone.
+    #: JavaScript of this class alone, from the `.js` beside its module or from several `parts`.
     source: ClassVar[str]
+    parts: ClassVar[tuple[str, ...]] = ()
     #: The sentence that stands for the picture where it cannot be seen.
     still_alt: ClassVar[str]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Read the JavaScript that lies beside the Python module."""
         if "__module__" in vars(cls) and "source" not in vars(cls) and Explorer in cls.__bases__:
-            cls.source = _text(cls.__module__.rsplit(".", 1)[-1] + ".js")
+            parts = cls.parts or (cls.__module__.rsplit(".", 1)[-1],)
+            cls.source = "\n".join(_text(f"{part}.js") for part in parts)
             cls._esm = SHARED + "\n" + cls.source
         super().__init_subclass__(**kwargs)
 

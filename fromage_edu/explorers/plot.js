@@ -46,6 +46,20 @@ export const rect = (x0, y0, x1, y1, kind) =>
   });
 export const outline = (points) => points.map(([x, y], i) => `${i ? "L" : "M"}${px(x)} ${px(y)}`).join("");
 export const path = (points, kind) => tag("path", { d: outline(points), class: kind });
+// An arrow from one place to another, or to so many pixels before it; its head is drawn where there is room for it.
+export function arrow([x0, y0], [x1, y1], kind, before = 0) {
+  const whole = Math.hypot(x1 - x0, y1 - y0);
+  const length = whole - before;
+  if (length < 3) return "";
+  const [ux, uy] = [(x1 - x0) / whole, (y1 - y0) / whole];
+  const [x, y] = [x1 - before * ux, y1 - before * uy];
+  const size = Math.min(9, length);
+  const head = [-1, 1].map((side) => [x - size * (ux + 0.45 * side * uy), y - size * (uy - 0.45 * side * ux)]);
+  return (
+    line(x0, y0, x - ux * 0.8 * size, y - uy * 0.8 * size, `fx-line ${kind}`) +
+    tag("path", { d: outline([head[0], [x, y], head[1]]) + "Z", class: `fx-head ${kind}` })
+  );
+}
 // anchor: start, middle or end; a halo of the paper keeps a label legible on lines.
 export const label = (x, y, text, kind = "", anchor = "start") =>
   tag("text", { x, y, class: `fx-label ${kind}`, "text-anchor": anchor }, text);
@@ -53,14 +67,19 @@ const overlap = (one, other) =>
   Math.max(0, Math.min(one.right, other.right) - Math.max(one.left, other.left)) *
   Math.max(0, Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top));
 export const around = (x, y, reach) => ({ left: x - reach, right: x + reach, top: y - reach, bottom: y + reach });
+// Obstacles along a line.
+export const strip = ([x0, y0], [x1, y1]) =>
+  spread(0, 1, 2 + Math.floor(Math.hypot(x1 - x0, y1 - y0) / 10)).map((part) =>
+    around(x0 + part * (x1 - x0), y0 + part * (y1 - y0), 4),
+  );
 
-// Labels { text, kind, spots: [[x, y, anchor], …], turned } that stay inside the picture and clear of each other and
-// of the obstacles: each takes the first of its spots that is free, or else the freest. Widths are estimated.
+// Labels { text, kind, spots: [[x, y, anchor], …], turned, long } that stay inside the picture and clear of each other
+// and of the obstacles: each takes the first of its spots that is free, or else the freest. Widths are estimated, where
+// `long` does not give them.
 export function place(labels, { width, height }, obstacles = []) {
   const taken = [...obstacles];
   return labels
-    .map(({ text, kind, spots, turned }) => {
-      const long = 8 * text.length;
+    .map(({ text, kind, spots, turned, long = 8 * text.length }) => {
       const [across, up] = turned ? [16, long] : [long, 16];
       const choices = spots.map(([x, y, anchor]) => {
         const start = x - { start: 0, middle: across / 2, end: across }[anchor];

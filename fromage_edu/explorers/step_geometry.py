@@ -27,6 +27,8 @@ class StepGeometry(Explorer):
     Source: Fromage paper, equation (4), inset and Theorem 3 (F24).
     """
 
+    parts = ("step_pictures", "step_geometry")
+
     view = Quantity(1, 1, 3, whole=True)
     lr = Quantity(0.5, 0.001, 1)
     angle = Quantity(90.0, -180, 180)

@@ -7,22 +7,6 @@ const fails = ({ measured, theorem }) => measured > theorem * (1 + 1e-9);
 const degrees = (x) => `${plain(x, 3)}°`;
 const spokenDegrees = (x) => `${plain(x, 3)} degrees`;
 
-// An arrow from one place to another; its head is drawn where there is room for it.
-function arrow([x0, y0], [x1, y1], kind) {
-  const length = Math.hypot(x1 - x0, y1 - y0);
-  if (length < 3) return "";
-  const [ux, uy] = [(x1 - x0) / length, (y1 - y0) / length];
-  const size = Math.min(9, length);
-  const head = [-1, 1].map((side) => [
-    x1 - size * (ux + 0.45 * side * uy),
-    y1 - size * (uy - 0.45 * side * ux),
-  ]);
-  return (
-    line(x0, y0, x1 - ux * 0.8 * size, y1 - uy * 0.8 * size, `fx-line ${kind}`) +
-    tag("path", { d: outline([head[0], [x1, y1], head[1]]) + "Z", class: `fx-head ${kind}` })
-  );
-}
-
 // ---- the plane
 
 const plane = {

@@ -35,7 +35,9 @@ def check_07_2(answer):
     return close(larger + smaller, 4) or "the product is right; the sum must be the slope"
 
 
-@exercise("sizes, such as (0.5, 0.5), or 'true'", right="right: powers of numbers up to 1 shrink, so D' ≤ S/L ≤ D")
+@exercise(
+    "sizes, such as (0.5, 0.5), or 'true'", right="right: powers of numbers up to 1 shrink, so D' ≤ S/L ≤ D"
+)
 def check_07_3(answer):
     """Sizes up to 1 for which the surrogate reads more than deep relative trust, or "true".
 

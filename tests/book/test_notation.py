@@ -15,7 +15,7 @@ CHAPTERS = [path for path in notebooks.all_notebooks() if path.parent.name != "r
 # What arranges a formula, and what everybody reads alike: relations, dots, functions with a name.
 ORDINARY = set(
     """
-    approx bar begin bigl bigr big Big Bigl Bigr bigg Bigg biggl biggr Biggl Biggr boxed cap cases
+    approx arctan bar begin bigl bigr big Big Bigl Bigr bigg Bigg biggl biggr Biggl Biggr boxed cap cases
     cdot cdots circ colon cos cup det diag displaystyle dots end equiv exp ge geq gg hat implies in
     inf infty int land langle ldots le left leftarrow leftrightarrow leq lim limits lVert lvert ll
     ln log longrightarrow Longrightarrow mapsto mathbb mathbf mathcal mathrm mathsf max mid min mp

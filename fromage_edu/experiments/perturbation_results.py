@@ -66,15 +66,18 @@ def growth(outcomes, first: float = 0.01):
     [6]
     """
     rows = _slices(outcomes)
-    etas = sorted(rows["eta"].unique())
+    etas = sorted(rows["eta"].unique().tolist())
     if first not in etas[1:-1]:
         raise ValueError(f"first is {first!r}: give an eta between 0 and the largest, one of {etas[1:-1]}")
     last = max(etas)
     keys = _columns(rows, (*KIND, *SLICE))
     before, after = (rows[rows["eta"] == eta].set_index(keys) for eta in (first, last))
-    ends = after.assign(growth=after["change"] / before["change"], silent=after["change"] == 1)
     return (
-        ends.join(before["change"], rsuffix="_first")
+        after.assign(
+            change_first=before["change"],
+            growth=after["change"] / before["change"],
+            silent=after["change"] == 1,
+        )
         .groupby(_columns(rows, KIND), sort=False)
         .agg(
             slices=("growth", "size"),

@@ -1,13 +1,15 @@
 """The experiments of the book: one file per figure or table of the papers.
 
-Every experiment has the same five parts, so that one learns to read them once:
+Every experiment has the same parts, so that one learns to read them once:
 
-- `PRESETS`: named, frozen configurations (`quick` for tests, `default` for the page);
+- `Config`, frozen, and `PRESETS` of it: `quick` for tests, `default` for the page, `paper` for the figure as
+  fully as we run it, which is what is recorded;
 - `points(config)`: the independent pieces of work;
-- `run_point(point) -> outcome`: one piece, from seeds to numbers;
-- `summarise(outcomes)`: a table with one row per thing compared;
-- `figure(summary)`: the picture of that table.
+- `run_point(point) -> Outcome`: one piece, from seeds to numbers that JSON can hold;
+- `summarise(outcomes)`: a table with one row per thing compared, also of a recorded table of such rows;
+- `figure(summary)`: the picture of that table;
+- `recordings()`: what is kept for the page.
 
-An experiment that also keeps its runs for the page has `recordings()`; the command
-`python -m fromage_edu.experiments.record NAME` runs it and writes `fromage_edu/recorded/`.
+`store.run(experiment, config, folder=…)` runs the points and keeps what is finished, whatever happens to the
+process; `python -m fromage_edu.experiments.record NAME` writes `fromage_edu/recorded/`.
 """

@@ -144,7 +144,7 @@ PRESETS = {
     "quick": Config(widths=(16,), seeds=(5, 6), etas=(0, 0.01, 0.1), checkpoints=3, epochs=2),
     # About 20 seconds on one core.
     "default": Config(etas=COARSE),
-    # The paper's three networks, and twice the width.
+    # The paper's two networks and the residual one that its authors ran too, at two widths.
     "paper": Config(
         nets=(Net(2), Net(16), Net(16, residual=True)), widths=(64, 128), seeds=(401, 402, 403, 404, 405)
     ),

@@ -37,10 +37,12 @@
   const partsOf = (hash) => hash.slice(1).split(";").map((part) => part.split("?"));
   let timer;
   let anchor = ""; // the reader's own, which returns when every explorer is back at its opening
+  let known = ""; // the hash that was read or written last
 
   // An explorer that is named begins from its opening; the bare address, which Back may lead to, names all of them.
   function readHash() {
     clearTimeout(timer);
+    known = location.hash;
     let target;
     const patches = new Map();
     const parts = location.hash ? partsOf(location.hash) : [...drawn.keys()].map((name) => [name]);
@@ -65,6 +67,7 @@
   function writeHash() {
     clearTimeout(timer);
     timer = setTimeout(() => {
+      if (location.hash !== known) return; // changed by the reader a moment ago: its event comes next
       const parts = [];
       for (const [name, { model, opening }] of drawn) {
         const keys = Object.keys(opening);
@@ -74,6 +77,7 @@
       const hash = parts.length ? "#" + parts.join(";") : anchor;
       if (hash === location.hash) return;
       history.replaceState(history.state, "", hash || location.pathname + location.search);
+      known = location.hash;
     }, 250);
   }
 

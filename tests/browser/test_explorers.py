@@ -235,6 +235,24 @@ def test_anchors_of_the_page_still_work(show):
     assert value_of(page.locator(".fx-caption .fx-value").first.inner_text()) == 1
 
 
+def test_an_address_that_changes_while_another_waits_to_be_written_is_kept(show):
+    page = show(TrustRegions())
+    page.evaluate(
+        """() => {
+          const timers = window.setTimeout;
+          window.due = [];
+          window.setTimeout = (call, delay) => (delay === 250 ? window.due.push(call) : timers(call, delay));
+        }"""
+    )
+    page.locator("input[data-key=depth]").press("Home")
+    page.wait_for_function("window.due.length")
+    # The host's moment comes after the change of address and before its event.
+    page.evaluate("location.hash = 'TrustRegions?depth=9&step=0.5'; window.due.pop()()")
+    page.wait_for_timeout(100)
+    check_trust(page, 9, 0.5)
+    assert page.evaluate("location.hash") == "#TrustRegions?depth=9&step=0.5"
+
+
 def test_two_instances_do_not_meet(show):
     page = show(TrustRegions(), TrustRegions(depth=5), hash="#TrustRegions-2?depth=50")
     first, second = (page.locator(".explorer").nth(i) for i in range(2))

@@ -295,14 +295,15 @@ function conclusion(state) {
 
 const r = "<var>r</var>";
 const sub = (name) => `<var>${name}<sub>l</sub></var>`;
-const same = (state) => (equal(sizesIn(state)) ? plainPercent(state.sizes[0]) : "differ");
+const same = (state) => (equal(sizesIn(state)) ? plainPercent(sizesIn(state)[0]) : "differ");
 const one = (state) => `${chosen(state)} of ${depthOf(state)}`;
 const alignments = (x) => (x === 0 ? "random" : x === 1 ? "full" : plain(x, 3));
 
 // What the formula becomes when all layers change alike.
 function alike(state, form) {
   const sizes = sizesIn(state);
-  return equal(sizes) && sizes.length > 1 ? [form(plain(sizes[0]), plain(sizes.length))] : [];
+  const [size] = sizes;
+  return equal(sizes) && sizes.length > 1 ? [form(plain(size), plain(sizes.length), signOf([size], [4]))] : [];
 }
 
 export default instrument({
@@ -315,15 +316,16 @@ export default instrument({
     },
     every: {
       ...{ values: SIZES, label: `size ${r} in every layer` },
-      read: ({ sizes }) => Math.max(...sizes),
+      read: (state) => Math.max(...sizesIn(state)),
       patch: (size) => ({ sizes: [size] }),
       text: (_, state) => same(state),
       spoken: (_, state) =>
-        equal(sizesIn(state)) ? `${plain(100 * state.sizes[0])} percent in every layer` : "sizes differ",
+        equal(sizesIn(state)) ? `${plain(100 * sizesIn(state)[0])} percent in every layer` : "sizes differ",
     },
     sizes: { low: 0, high: 1, most: DEEP },
     layer: {
       ...{ low: 1, high: DEEP, whole: true, values: steps(1, DEEP, 1), label: "layer" },
+      read: chosen, // or the keys would move it unseen where there are fewer layers
       ...{ text: (_, state) => one(state), spoken: (_, state) => `layer ${one(state)}` },
     },
     single: {
@@ -362,7 +364,7 @@ export default instrument({
         ...{ kind: "euclidean", name: "Euclidean sum", value: number(S) },
         formula: [
           `<var>S</var> = Σ ${sub("r")}²`,
-          ...alike(state, (size, depth) => `= ${depth} × ${raised(size)}`),
+          ...alike(state, (size, depth, sign) => `${sign} ${depth} × ${raised(size)}`),
         ],
       },
       {

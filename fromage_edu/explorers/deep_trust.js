@@ -306,6 +306,9 @@ function alike(state, form) {
   return equal(sizes) && sizes.length > 1 ? [form(plain(size), plain(sizes.length), signOf([size], [4]))] : [];
 }
 
+// A preset tells the same story whatever was set before.
+const PLAIN = { alignment: 0, conditioning: 1 };
+
 export default instrument({
   name: "DeepTrust",
   title: "What changes in every layer come to",
@@ -349,13 +352,13 @@ export default instrument({
     { tab: "network", keys: ["alignment", "conditioning"] },
   ],
   presets: [
-    { text: "one layer", set: () => ({ depth: 1, sizes: [0.5], layer: 1, alignment: 0 }) },
-    { text: "equal steps at depth 30", set: () => ({ depth: 30, sizes: [0.1], alignment: 0 }) },
+    { text: "one layer", set: () => ({ ...PLAIN, depth: 1, sizes: [0.5], layer: 1 }) },
+    { text: "equal steps at depth 30", set: () => ({ ...PLAIN, depth: 30, sizes: [0.1] }) },
     {
       text: "one big layer",
-      set: () => ({ depth: 30, sizes: [...Array(14).fill(0.01), 1, 0.01], layer: 15, alignment: 0 }),
+      set: () => ({ ...PLAIN, depth: 30, sizes: [...Array(14).fill(0.01), 1, 0.01], layer: 15 }),
     },
-    { text: "errors that line up", set: () => ({ depth: 30, sizes: [0.1], alignment: 1 }) },
+    { text: "errors that line up", set: () => ({ ...PLAIN, depth: 30, sizes: [0.1], alignment: 1 }) },
   ],
   rows(state) {
     const { S, D, limit, chain, measured } = endOf(state);

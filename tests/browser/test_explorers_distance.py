@@ -66,7 +66,7 @@ def test_axe_finds_nothing(show, theme, width):
 
 @WIDTHS
 def test_presets_tell_the_story(show, width):
-    page = show(DeepTrust(depth=12), WideLayer(angle=10), width=width)
+    page = show(DeepTrust(depth=12, conditioning=100), WideLayer(angle=10), width=width)
     big = [0.01] * 14 + [1, 0.01]
     for text, depth, sizes, alignment in (
         ("one layer", 1, [0.5], 0),
@@ -77,7 +77,7 @@ def test_presets_tell_the_story(show, width):
     ):
         page.locator(".explorer-DeepTrust .fx-presets button", has_text=text).click()
         settle(page)
-        check_deep(page, depth, sizes, alignment)
+        check_deep(page, depth, sizes, alignment, conditioning=100 if text == "Reset" else 1)
     for text, angle, size, direction in (
         ("x in the row space", 0, 0.5, 90),
         ("ΔW along W", 84, 0.5, 0),

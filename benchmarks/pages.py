@@ -10,7 +10,7 @@ import statistics
 from playwright.sync_api import sync_playwright
 
 from benchmarks.results import keep
-from tools.chromium import MISSING, find_chromium
+from tools.chromium import FLAGS, MISSING, find_chromium
 from tools.serve import SITE, Server
 
 ROUNDS = 5
@@ -97,7 +97,7 @@ def main() -> None:
         path = find_chromium(playwright)
         if path is None:
             raise SystemExit(MISSING)
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         keep("pages", [measure(browser, server.address, name) for name in pages])
         browser.close()
 

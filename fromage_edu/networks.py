@@ -56,8 +56,8 @@ class Perceptron(nn.Module):
             raise ValueError(f"widths {widths} make no layer: give at least an input and an output width")
         if any(isinstance(width, bool) or not isinstance(width, Integral) or width < 1 for width in widths):
             raise ValueError(f"widths {widths}: every width must be a whole number >= 1")
-        if not (nonlinearity is None or callable(nonlinearity)):
-            raise TypeError(f"nonlinearity is {nonlinearity!r}: give a module or a function")
+        if nonlinearity is not None:
+            check_nonlinearity(nonlinearity)
         self.widths = tuple(widths)
         self.nonlinearity = nn.ReLU() if nonlinearity is None else nonlinearity
         self.output_nonlinearity = output_nonlinearity
@@ -207,6 +207,15 @@ def radial_slopes(weights: Perceptron | Sequence[Tensor], gradients: Sequence[Te
         wide = working_dtype(weight.device)
         slopes.append((weight.to(wide) * gradient.to(wide)).sum())
     return torch.stack(slopes)
+
+
+def check_nonlinearity(nonlinearity: Callable[[Tensor], Tensor]) -> None:
+    """Raise TypeError unless this is a module or a function; a class of modules is neither."""
+    if isinstance(nonlinearity, type):
+        name = nonlinearity.__name__
+        raise TypeError(f"nonlinearity is the class {name}: give an instance, {name}()")
+    if not callable(nonlinearity):
+        raise TypeError(f"nonlinearity is {nonlinearity!r}: give a module or a function")
 
 
 def check_matrix(matrix: Tensor, name: str) -> None:

@@ -204,6 +204,11 @@ def test_radial_slopes_are_taken_in_float64_and_differentiable():
             "nonlinearity is 'relu': give a module or a function",
         ),
         (
+            lambda: Perceptron([3, 2], nn.Tanh),
+            TypeError,
+            "nonlinearity is the class Tanh: give an instance, Tanh()",
+        ),
+        (
             lambda: Perceptron([3, 2])(torch.ones(5, 4)),
             ValueError,
             "x has shape (5, 4): its last dimension must",

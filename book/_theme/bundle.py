@@ -126,7 +126,7 @@ def mend_search(out):
     tools = out / "_static" / "searchtools.js"
     text = tools.read_text(encoding="utf-8")
     # `#fromage_edu.trust` would be read as an id with a class.
-    mended = text.replace("querySelector(`[role=\"main\"] ${anchor}`)", "getElementById(anchor.slice(1))")
+    mended = text.replace('querySelector(`[role="main"] ${anchor}`)', "getElementById(anchor.slice(1))")
     tools.write_text(mended, encoding="utf-8")
 
 

@@ -6,9 +6,10 @@ import re
 import shutil
 from pathlib import Path
 
+from .stills import STILLS
+
 STATE = "application/vnd.jupyter.widget-state+json"
 VIEW = re.compile(r'<script type="application/vnd.jupyter.widget-view\+json">(.*?)</script>', re.DOTALL)
-STILLS = Path(__file__).parent / "stills"
 
 
 def as_script(data):

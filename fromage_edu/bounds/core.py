@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = ["Bound", "HypothesisError", "LogBound"]
 
@@ -97,6 +97,11 @@ def log_expm1(total: Tensor) -> Tensor:
     """log(eᵗ − 1) for t ≥ 0, exact for small t and finite for large t; −∞ at 0, with gradient 0 there."""
     other = torch.where(total == 0, 1.0, total)
     return torch.where(total == 0, -torch.inf, other + (-torch.expm1(-other)).log())
+
+
+def log1p_exp(exponent: Tensor) -> Tensor:
+    """log(1 + eᵗ), finite for large t."""
+    return nn.functional.softplus(exponent, threshold=40.0)
 
 
 def log_norm(tensor: Tensor, dims: int = 1) -> Tensor:

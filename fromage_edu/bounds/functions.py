@@ -6,10 +6,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from fromage_edu.bounds.core import Bound, LogBound, from_logs, log_expm1, log_norm, log_square_ratio
+from fromage_edu.bounds.core import Bound, LogBound, log_expm1, log_norm, log_square_ratio
 from fromage_edu.bounds.pairs import (
     Layers,
     Network,
+    Pair,
     need_alpha,
     need_fixed_point,
     need_outputs,
@@ -76,13 +77,10 @@ def functional_bound(
     Source: Fromage paper, Theorem 1 (F12).
     """
     pair = read_pair(before, after, x, nonlinearity, transmission, "Theorem 1")
-    h, move = pair.layer_outputs()
-    if not as_printed:
-        _check(pair, h, "Theorem 1")
+    h, move = _outputs(pair, "Theorem 1", as_printed)
     constant = _log_constant(pair.before, pair.transmissions)[..., None]
-    measured = log_square_ratio(log_norm(move[-1]), log_norm(h[-1]))
-    bound = constant + log_expm1(pair.log_total())
-    return from_logs(pair.finish(measured), _fit(pair, bound, measured), pair.dtype, log10=log10)
+    measured = log_square_ratio(log_norm(move), log_norm(h))
+    return pair.result(measured, constant + log_expm1(pair.log_total()), log10=log10)
 
 
 def magnitude_bound(
@@ -120,13 +118,10 @@ def magnitude_bound(
     Source: Fromage paper, Lemma 2 (F35).
     """
     pair = read_pair(before, after, x, nonlinearity, transmission, "Lemma 2")
-    h, move = pair.layer_outputs()
-    if not as_printed:
-        _check(pair, h, "Lemma 2")
+    h, move = _outputs(pair, "Lemma 2", as_printed)
     constant = _log_constant(pair.before, pair.transmissions)[..., None]
-    measured = log_square_ratio(log_norm(h[-1] + move[-1]), log_norm(h[-1]))
-    bound = constant + pair.log_total()
-    return from_logs(pair.finish(measured), _fit(pair, bound, measured), pair.dtype, log10=log10)
+    measured = log_square_ratio(log_norm(h + move), log_norm(h))
+    return pair.result(measured, constant + pair.log_total(), log10=log10)
 
 
 def functional_constant(
@@ -186,10 +181,10 @@ def tau(network: Network, x: Tensor, *, nonlinearity: Nonlinearity | None = None
     h, single = read_input(x, layers)
     logs = []
     for layer, (weight, phi) in enumerate(zip(layers.weights, layers.nonlinearities, strict=True), start=1):
-        z = h @ weight.mT
-        size, reach = log_norm(z), log_norm(weight, 2)[..., None] + log_norm(h)
-        logs.append(torch.where(size == -torch.inf, torch.inf, reach - size))
+        logs.append(_log_tau(weight, h))
         h = phi(layers.affine(layer, h))
+        if not h.isfinite().all():
+            raise ValueError(f"h_{layer}(x) leaves float64: choose smaller inputs or weights")
     result = torch.stack(torch.broadcast_tensors(*logs), -1).exp().to(layers.dtype)
     return result.squeeze(-2) if single else result
 
@@ -239,11 +234,9 @@ def restricted_bound(
     constant = 0.0
     layers = zip(h, pair.before.weights, pair.transmissions, strict=False)
     for inputs, weight, (alpha, beta) in layers:
-        ratio = log_norm(weight, 2)[..., None] + log_norm(inputs) - log_norm(inputs @ weight.mT)
-        constant = constant + 2 * ratio + math.log(2 * beta / alpha)
+        constant = constant + 2 * _log_tau(weight, inputs) + math.log(2 * beta / alpha)
     measured = log_square_ratio(log_norm(move[-1]), log_norm(h[-1]))
-    bound = constant + log_expm1(pair.log_total())
-    return from_logs(pair.finish(measured), _fit(pair, bound, measured), pair.dtype, log10=log10)
+    return pair.result(measured, constant + log_expm1(pair.log_total()), log10=log10)
 
 
 def operator_bound(
@@ -282,16 +275,8 @@ def operator_bound(
     pair = read_pair(before, after, x, nonlinearity, transmission, "the operator bound")
     need_fixed_point(pair.before, "the operator bound")
     _, move = pair.layer_outputs()
-    # reach bounds ‖h_l‖ and drift bounds ‖h̃_l − h_l‖: the induction of the proof, without a subtraction.
-    reach = log_norm(pair.x).exp()
-    drift = torch.zeros_like(reach)
-    for weight, change, (_, beta) in zip(pair.before.weights, pair.changes, pair.transmissions, strict=True):
-        gain, extra = operator_norm(weight)[..., None], operator_norm(change)[..., None]
-        drift = math.sqrt(beta) * ((gain + extra) * drift + extra * reach)
-        reach = math.sqrt(beta) * gain * reach
-    measured = log_norm(move[-1]).exp()
-    sides = (pair.finish(each).to(pair.dtype) for each in torch.broadcast_tensors(measured, drift))
-    return Bound(*sides)
+    bound = _drift(pair, operator_norm, [math.sqrt(beta) for _, beta in pair.transmissions])
+    return _absolute(pair, log_norm(move[-1]).exp(), bound)
 
 
 def frobenius_bound(
@@ -330,22 +315,46 @@ def frobenius_bound(
     pair = read_pair(before, after, x, nonlinearity, transmission, "the Frobenius bound")
     need_fixed_point(pair.before, "the Frobenius bound")
     _, move = pair.layer_outputs()
-    reach = (2 * log_norm(pair.x)).exp()
+    # 2^L − 1 = 2^L · (1 − 2^(−L)), a 2 for each layer.
+    bound = _drift(pair, _square, [2 * beta for _, beta in pair.transmissions], power=2)
+    return _absolute(pair, (2 * log_norm(move[-1])).exp(), bound * (1 - 2.0 ** -len(pair.changes)))
+
+
+def _square(matrix: Tensor) -> Tensor:
+    return (2 * log_norm(matrix, 2)).exp()
+
+
+def _drift(pair: Pair, size, stretches: list[float], power: int = 1) -> Tensor:
+    """What bounds the power of ‖h̃_L − h_L‖, (..., N): the induction of the proof, without a subtraction."""
+    reach = (power * log_norm(pair.x)).exp()  # Bounds the power of ‖h_l‖.
     drift = torch.zeros_like(reach)
-    for weight, change, (_, beta) in zip(pair.before.weights, pair.changes, pair.transmissions, strict=True):
-        gain, extra = ((2 * log_norm(each, 2)).exp()[..., None] for each in (weight, change))
-        drift = beta * ((gain + extra) * drift + extra * reach)
-        reach = beta * gain * reach
-    measured, bound = (2 * log_norm(move[-1])).exp(), drift * (2.0 ** len(pair.changes) - 1)
-    sides = (pair.finish(each).to(pair.dtype) for each in torch.broadcast_tensors(measured, bound))
-    return Bound(*sides)
+    for weight, change, stretch in zip(pair.before.weights, pair.changes, stretches, strict=True):
+        gain, extra = size(weight)[..., None], size(change)[..., None]
+        # No change, no drift, also where the reach leaves float64.
+        drift = stretch * ((gain + extra) * drift + torch.where(extra == 0, 0.0, extra * reach))
+        reach = stretch * gain * reach
+    return drift
 
 
-def _check(pair, h, theorem) -> None:
-    need_fixed_point(pair.before, theorem)
-    need_alpha(pair, theorem)
-    need_tall(pair.before, theorem)
-    need_outputs(h, theorem)
+def _absolute(pair: Pair, measured: Tensor, bound: Tensor) -> Bound:
+    sides = torch.broadcast_tensors(measured, bound)
+    return Bound(*(pair.finish(side).to(pair.dtype) for side in sides))
+
+
+def _outputs(pair, theorem, as_printed) -> tuple[Tensor, Tensor]:
+    """f(x) and f̃(x) − f(x), the hypotheses of Theorem 1 checked unless they are not asked for."""
+    h, move = pair.layer_outputs()
+    if not as_printed:
+        need_fixed_point(pair.before, theorem)
+        need_alpha(pair, theorem)
+        need_tall(pair.before, theorem)
+        need_outputs(h, theorem)
+    return h[-1], move[-1]
+
+
+def _log_tau(weight: Tensor, h: Tensor) -> Tensor:
+    size, reach = log_norm(h @ weight.mT), log_norm(weight, 2)[..., None] + log_norm(h)
+    return torch.where(size == -torch.inf, torch.inf, reach - size)
 
 
 def _log_constant(layers: Layers, constants: list[Transmission]) -> Tensor:
@@ -354,7 +363,3 @@ def _log_constant(layers: Layers, constants: list[Transmission]) -> Tensor:
     kappa = torch.stack(kappas).amax(0)
     total = len(kappas) * (math.log(2 * max(layers.widths)) + 2 * kappa.log())
     return total + sum(math.log(beta / alpha) if alpha else math.inf for alpha, beta in constants)
-
-
-def _fit(pair, bound, measured) -> Tensor:
-    return pair.finish(torch.broadcast_tensors(bound, measured)[0])

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from fromage_edu.bounds.core import Bound
+from fromage_edu.spectra import working_dtype
 from fromage_edu.trust import deep_relative_trust
 
 __all__ = ["exponential_bound"]
@@ -33,5 +34,7 @@ def exponential_bound(sizes: Tensor | Sequence[float]) -> Bound:
     Source: Fromage paper, section 5 (F18).
     """
     trust = deep_relative_trust(sizes)
-    squares = torch.as_tensor(sizes, dtype=torch.float64).square().sum(-1)
+    if not isinstance(sizes, Tensor):
+        sizes = torch.stack([torch.as_tensor(size, dtype=torch.float64) for size in sizes])
+    squares = sizes.to(working_dtype(sizes.device)).square().sum(-1)
     return Bound(trust, squares.expm1().to(trust.dtype))

@@ -12,7 +12,6 @@ from fromage_edu.bounds.core import (
     Bound,
     HypothesisError,
     LogBound,
-    from_logs,
     log_expm1,
     log_norm,
     log_square_ratio,
@@ -239,21 +238,26 @@ def jacobian_bound(
     pair = read_pair(before, after, x, nonlinearity, transmission, "Theorem 2")
     depth = len(pair.changes)
     _check_layer(layer, depth, 0)
-    old_slopes, _ = _slopes(pair.before, pair.x, kinks_allowed=as_printed)
-    new_slopes, _ = _slopes(pair.after, pair.x, kinks_allowed=as_printed)
+    smooth_above = depth if as_printed else layer
+    old_slopes, _ = _slopes(pair.before, pair.x, smooth_above)
+    new_slopes, _ = _slopes(pair.after, pair.x, smooth_above)
     if not as_printed:
         need_alpha(pair, "Theorem 2", above=layer)
         _need_valley(pair.before, layer)
         need_full_rank(pair.before, "Theorem 2", range(layer + 1, depth + 1))
     old = _jacobian(pair.before, old_slopes, layer)
     change = _jacobian(pair.after, new_slopes, layer) - old
-    measured = log_square_ratio(log_norm(change, 2), log_norm(old, 2))
+    size = log_norm(old, 2)
+    # Inside the hypotheses only rounding makes a Jacobian 0.
+    lost = not as_printed and (size == -torch.inf).any()
+    if lost or not (old.isfinite().all() and change.isfinite().all()):
+        raise ValueError("a Jacobian vanishes or leaves float64: choose weights of another scale")
+    measured = log_square_ratio(log_norm(change, 2), size)
     c1, c2 = _log_constants(pair.before, pair.transmissions, layer, as_printed)
     total = torch.zeros_like(c1)[..., None]
     if layer < depth:
         total = pair.log_total(slice(layer, None)) + (depth - layer) * math.log(c2)
-    bound = torch.broadcast_tensors(c1[..., None] + log_expm1(total), measured)[0]
-    return from_logs(pair.finish(measured), pair.finish(bound), pair.dtype, log10=log10)
+    return pair.result(measured, c1[..., None] + log_expm1(total), log10=log10)
 
 
 def _check_layer(layer, depth, first) -> None:
@@ -263,12 +267,13 @@ def _check_layer(layer, depth, first) -> None:
         raise ValueError(f"layer {layer} is not there: give one from {first} to {depth}")
 
 
-def _slopes(layers: Layers, x: Tensor, *, kinks_allowed: bool = True) -> tuple[list[Tensor], list[Tensor]]:
-    """φ'(z_l) for l = 1, …, L and h_l for l = 0, …, L, each (..., N, n_l)."""
+def _slopes(layers: Layers, x: Tensor, smooth_above: int | None = None) -> tuple[list[Tensor], list[Tensor]]:
+    """φ'(z_l) for l = 1, …, L and h_l for l = 0, …, L, each (..., N, n_l); no kinks above one layer."""
+    first = len(layers.weights) if smooth_above is None else smooth_above
     slopes, h = [], [x]
     for layer, phi in enumerate(layers.nonlinearities, start=1):
         z = layers.affine(layer, h[-1])
-        if not kinks_allowed and (z == 0).any() and _has_kink_at_0(phi, z):
+        if layer > first and (z == 0).any() and _has_kink_at_0(phi, z):
             raise HypothesisError(
                 f"layer {layer} has a preactivation of 0, where {name_of(phi)} has a kink: Theorem 2 needs "
                 "a nonlinearity that is differentiable there; choose another x"
@@ -284,7 +289,7 @@ def _derivative(phi, z: Tensor) -> Tensor:
     # Within torch.inference_mode there are no gradients at all, unless it is left and the tensor copied.
     with torch.inference_mode(False), torch.enable_grad():
         point = z if z.requires_grad else z.detach().clone().requires_grad_()
-        (slope,) = torch.autograd.grad(phi(point).sum(), point, create_graph=z.requires_grad)
+        (slope,) = torch.autograd.grad(phi(point.clone()).sum(), point, create_graph=z.requires_grad)
     return slope
 
 

@@ -12,6 +12,7 @@ from fromage_edu.bounds.core import (
     HypothesisError,
     LogBound,
     from_logs,
+    log1p_exp,
     log_expm1,
     log_norm,
     log_square_ratio,
@@ -275,12 +276,18 @@ def product_bound(
             raise HypothesisError(f"layer {layer} is 0: a relative change needs non-zero matrices")
     product, change = old[0], changes[0]
     for one, delta in zip(old[1:], changes[1:], strict=True):
+        # Only their ratio counts: the product of many layers may leave float64.
+        peak = product.detach().abs().amax((-2, -1), keepdim=True)
+        peak = torch.where((peak > 0) & peak.isfinite(), peak, 1.0)
+        product, change = product / peak, change / peak
         change = one @ change + delta @ (product + change)
         product = one @ product
+    if not (product.isfinite().all() and change.isfinite().all()):
+        raise ValueError("the product of the matrices leaves float64: choose smaller matrices or changes")
     size = log_norm(product, 2)
     if (size == -torch.inf).any():
         raise HypothesisError("the product of the matrices is 0: its relative change is not defined")
-    total = sum((2 * (log_norm(d, 2) - norm)).exp().log1p() for d, norm in zip(changes, norms, strict=True))
+    total = sum(log1p_exp(2 * (log_norm(d, 2) - norm)) for d, norm in zip(changes, norms, strict=True))
     constant = _printed_constant(old) if as_printed else _pivot_constant(old)
     return from_logs(
         log_square_ratio(log_norm(change, 2), size), constant + log_expm1(total), dtype, log10=log10

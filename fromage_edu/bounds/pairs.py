@@ -9,10 +9,10 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from fromage_edu.bounds.core import HypothesisError, log_norm
+from fromage_edu.bounds.core import Bound, HypothesisError, LogBound, from_logs, log1p_exp, log_norm
 from fromage_edu.bounds.transmissions import Transmission, name_of
 from fromage_edu.bounds.transmissions import transmission as closed_form
-from fromage_edu.networks import Perceptron, weight_matrices
+from fromage_edu.networks import Perceptron, check_nonlinearity, weight_matrices
 from fromage_edu.spectra import check_same_shapes, condition_number, result_dtype, working_dtype
 
 Network: TypeAlias = Perceptron | Sequence[Tensor]
@@ -52,8 +52,7 @@ def read_network(network: Network, name: str, nonlinearity) -> Layers:
             phis[-1] = nn.Identity()
     else:
         phis = [nn.Identity() if nonlinearity is None else nonlinearity] * len(weights)
-    if not callable(phis[0]):
-        raise TypeError(f"nonlinearity is {phis[0]!r}: give a module or a function")
+    check_nonlinearity(phis[0])
     wide = working_dtype(weights[0].device)
     return Layers(
         [weight.to(wide) for weight in weights],
@@ -112,6 +111,11 @@ class Pair:
         """A result (..., N) in the shape that the inputs came in."""
         return result.squeeze(-1) if self.single else result
 
+    def result(self, measured: Tensor, bound: Tensor, *, log10: bool) -> Bound | LogBound:
+        """Both sides, from natural logarithms (..., N) or (..., 1), as a bound returns them."""
+        sides = (self.finish(side) for side in torch.broadcast_tensors(measured, bound))
+        return from_logs(*sides, self.dtype, log10=log10)
+
     def layer_outputs(self) -> tuple[list[Tensor], list[Tensor]]:
         """h_0, …, h_L and what the change adds to each, h̃_l − h_l: lists of tensors (..., N, n_l)."""
         h, move = [self.x], [torch.zeros_like(self.x)]
@@ -120,8 +124,8 @@ class Pair:
             z = h[-1] @ weight.mT
             # The change is carried along, not subtracted at the end: small ones keep their digits.
             shift = move[-1] @ weight.mT + (h[-1] + move[-1]) @ delta.mT
+            move.append(_moved(phi, z, shift))
             h.append(phi(z))
-            move.append(shift if isinstance(phi, nn.Identity) else phi(z + shift) - h[-1])
         if not (h[-1].isfinite().all() and move[-1].isfinite().all()):
             raise ValueError("f(x) leaves float64: choose smaller inputs or weights")
         return h, move
@@ -138,16 +142,30 @@ class Pair:
                 raise HypothesisError(
                     f"layer {layer} is 0: a relative size needs a non-zero matrix; operator_bound needs none"
                 )
-            sizes.append((2 * (log_norm(change, 2) - norm)).exp().log1p())
+            sizes.append(log1p_exp(2 * (log_norm(change, 2) - norm)))
         return sum(sizes)[..., None]
+
+
+def _moved(phi, z: Tensor, shift: Tensor) -> Tensor:
+    """φ(z + s) − φ(z), without that subtraction where the usual nonlinearities allow it."""
+    if isinstance(phi, nn.Identity):
+        return shift
+    if type(phi) is nn.Tanh:
+        return shift.tanh() * (1 - z.tanh() * (z + shift).tanh())
+    if type(phi) in (nn.ReLU, nn.LeakyReLU):
+        slope = getattr(phi, "negative_slope", 0.0)
+        above = torch.where(z > 0, torch.maximum(shift, -z), (z + shift).clamp(min=0))
+        return slope * shift + (1 - slope) * above
+    # Copied, for a nonlinearity that works in place.
+    return phi(z + shift) - phi(z.clone())
 
 
 def read_pair(before: Network, after: Network, x: Tensor, nonlinearity, transmission, theorem: str) -> Pair:
     """Both networks and the inputs, checked to match, for a theorem about networks without biases."""
     old, new = read_network(before, "before", nonlinearity), read_network(after, "after", nonlinearity)
     check_same_shapes(old.weights, new.weights)
-    for one, two in zip(old.nonlinearities, new.nonlinearities, strict=True):
-        if one is not two and _name(one) != _name(two):
+    for one, two, weight in zip(old.nonlinearities, new.nonlinearities, old.weights, strict=True):
+        if one is not two and not _equal(one, two, weight):
             raise ValueError(
                 f"`before` has {name_of(one)} where `after` has {name_of(two)}: only weights may differ"
             )
@@ -176,14 +194,21 @@ def _check_batches(old: Layers, new: Layers, x: Tensor) -> None:
         ) from error
 
 
-def _name(phi) -> str:
-    return repr(phi) if isinstance(phi, nn.Module) else name_of(phi)
+def _equal(one, two, weight: Tensor) -> bool:
+    """Whether two nonlinearities that follow a matrix return the same numbers; names do not tell."""
+    points = torch.linspace(-4, 4, 33, dtype=weight.dtype, device=weight.device)
+    points = points[:, None].repeat(1, weight.shape[-2])
+    with torch.no_grad():
+        return torch.allclose(one(points.clone()), two(points), rtol=0, atol=0, equal_nan=True)
 
 
 def transmissions(layers: Layers, given: Transmission | None) -> list[Transmission]:
     """α and β of each layer's nonlinearity: those given, or closed forms; 1 and 1 for a linear output."""
     if given is not None:
-        alpha, beta = given
+        try:
+            alpha, beta = map(float, given)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"transmission is {given!r}: give Transmission(alpha, beta)") from error
         if not 0 <= alpha <= beta < math.inf:
             raise ValueError(f"transmission is ({alpha}, {beta}): give 0 <= alpha <= beta, both finite")
     one = Transmission(1.0, 1.0)

@@ -129,7 +129,7 @@ def estimate_transmission(
         raise ValueError(f"{points} points make no slope: give at least 2")
     x = torch.linspace(low, high, int(points), dtype=torch.float64)
     with torch.no_grad():
-        y = nonlinearity(x)
+        y = nonlinearity(x.clone())  # In-place ones change what they are given.
     if not y.isfinite().all():
         raise ValueError(f"{name_of(nonlinearity)} is not finite between {low:g} and {high:g}")
     slopes = y.diff() / x.diff()

@@ -43,7 +43,7 @@ def check_00_2(answer):
 
 
 @exercise(
-    "two matrices (M, change), each a list of two rows, or 'true'",
+    "two matrices (M, change), as lists of rows, or 'true'",
     right="right: a small change, and the ellipse is far flatter",
 )
 def check_00_3(answer):

@@ -295,15 +295,19 @@ function conclusion(state) {
 
 const r = "<var>r</var>";
 const sub = (name) => `<var>${name}<sub>l</sub></var>`;
-const same = (state) => (equal(sizesIn(state)) ? plainPercent(state.sizes[0]) : "differ");
+const same = (state) => (equal(sizesIn(state)) ? plainPercent(sizesIn(state)[0]) : "differ");
 const one = (state) => `${chosen(state)} of ${depthOf(state)}`;
 const alignments = (x) => (x === 0 ? "random" : x === 1 ? "full" : plain(x, 3));
 
 // What the formula becomes when all layers change alike.
 function alike(state, form) {
   const sizes = sizesIn(state);
-  return equal(sizes) && sizes.length > 1 ? [form(plain(sizes[0]), plain(sizes.length))] : [];
+  const [size] = sizes;
+  return equal(sizes) && sizes.length > 1 ? [form(plain(size), plain(sizes.length), signOf([size], [4]))] : [];
 }
+
+// A preset tells the same story whatever was set before.
+const PLAIN = { alignment: 0, conditioning: 1 };
 
 export default instrument({
   name: "DeepTrust",
@@ -315,15 +319,16 @@ export default instrument({
     },
     every: {
       ...{ values: SIZES, label: `size ${r} in every layer` },
-      read: ({ sizes }) => Math.max(...sizes),
+      read: (state) => Math.max(...sizesIn(state)),
       patch: (size) => ({ sizes: [size] }),
       text: (_, state) => same(state),
       spoken: (_, state) =>
-        equal(sizesIn(state)) ? `${plain(100 * state.sizes[0])} percent in every layer` : "sizes differ",
+        equal(sizesIn(state)) ? `${plain(100 * sizesIn(state)[0])} percent in every layer` : "sizes differ",
     },
     sizes: { low: 0, high: 1, most: DEEP },
     layer: {
       ...{ low: 1, high: DEEP, whole: true, values: steps(1, DEEP, 1), label: "layer" },
+      read: chosen, // or the keys would move it unseen where there are fewer layers
       ...{ text: (_, state) => one(state), spoken: (_, state) => `layer ${one(state)}` },
     },
     single: {
@@ -347,13 +352,13 @@ export default instrument({
     { tab: "network", keys: ["alignment", "conditioning"] },
   ],
   presets: [
-    { text: "one layer", set: () => ({ depth: 1, sizes: [0.5], layer: 1, alignment: 0 }) },
-    { text: "equal steps at depth 30", set: () => ({ depth: 30, sizes: [0.1], alignment: 0 }) },
+    { text: "one layer", set: () => ({ ...PLAIN, depth: 1, sizes: [0.5], layer: 1 }) },
+    { text: "equal steps at depth 30", set: () => ({ ...PLAIN, depth: 30, sizes: [0.1] }) },
     {
       text: "one big layer",
-      set: () => ({ depth: 30, sizes: [...Array(14).fill(0.01), 1, 0.01], layer: 15, alignment: 0 }),
+      set: () => ({ ...PLAIN, depth: 30, sizes: [...Array(14).fill(0.01), 1, 0.01], layer: 15 }),
     },
-    { text: "errors that line up", set: () => ({ depth: 30, sizes: [0.1], alignment: 1 }) },
+    { text: "errors that line up", set: () => ({ ...PLAIN, depth: 30, sizes: [0.1], alignment: 1 }) },
   ],
   rows(state) {
     const { S, D, limit, chain, measured } = endOf(state);
@@ -362,7 +367,7 @@ export default instrument({
         ...{ kind: "euclidean", name: "Euclidean sum", value: number(S) },
         formula: [
           `<var>S</var> = Σ ${sub("r")}²`,
-          ...alike(state, (size, depth) => `= ${depth} × ${raised(size)}`),
+          ...alike(state, (size, depth, sign) => `${sign} ${depth} × ${raised(size)}`),
         ],
       },
       {

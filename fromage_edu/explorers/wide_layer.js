@@ -113,7 +113,8 @@ const plane = {
   grips: [
     ([x, y], { X, Y }) => {
       const turn = (Math.atan2(Y.invert(y), X.invert(x)) * 180) / Math.PI;
-      return { angle: round(clamp(turn, 0, 89.9), 1) };
+      // Behind the origin the nearer end counts.
+      return { angle: round(clamp(turn < -135 ? 90 : turn, 0, 89.9), 1) };
     },
     ([x, y], { X, Y }) => {
       const [dx, dy] = [X.invert(x) - 1, Math.max(0, Y.invert(y))];
@@ -266,8 +267,8 @@ export default instrument({
     { text: "tiny ΔW", set: () => ({ angle: 84, size: 0.01, direction: 90 }) },
   ],
   rows(state) {
-    const { measured, theorem, restricted, operator, tau } = see(state);
-    const size = raised(plain(state.size));
+    const { size, measured, theorem, restricted, operator, tau } = see(state);
+    const squared = raised(plain(size));
     const verdict = fails({ measured, theorem }) ? "fails" : "holds";
     return [
       {
@@ -276,15 +277,18 @@ export default instrument({
       },
       {
         ...{ kind: "bound", name: `Theorem 1 ${verdict}`, value: number(theorem) },
-        formula: [`2<var>n</var>*<var>κ</var>² <var>D</var>`, `= 2 × 2 × 1 × ${size}`],
+        formula: [
+          `2<var>n</var>*<var>κ</var>² <var>D</var>`,
+          `${signOf([size], [4])} 2 × 2 × 1 × ${squared}`,
+        ],
       },
       {
         ...{ kind: "bound", name: "repair with τ", value: number(restricted) },
-        formula: [`2<var>τ</var>² <var>D</var>`, `≈ 2 × ${number(tau)}² × ${size}`],
+        formula: [`2<var>τ</var>² <var>D</var>`, `≈ 2 × ${number(tau)}² × ${squared}`],
       },
       {
         ...{ kind: "bound fx-thin", name: "X1, squared", value: number(operator) },
-        formula: [`[‖${W}‖‖<var>x</var>‖ ρ / |${f}|]²`, `≈ (${number(tau)} × ${plain(state.size)})²`],
+        formula: [`[‖${W}‖‖<var>x</var>‖ ρ / |${f}|]²`, `≈ (${number(tau)} × ${plain(size)})²`],
       },
     ];
   },

@@ -11,7 +11,7 @@ class BackwardHandle:
 
     Args:
         optimizer: holds the options, the state and the `state_dict()`; a scheduler takes it. Its `step()`
-            finds no gradient left and does nothing.
+            finds no gradient left and does nothing, but torch warns of a scheduler's step without it.
         hooks: one for each parameter.
     """
 
@@ -39,15 +39,16 @@ def step_in_backward(model: nn.Module, **options) -> BackwardHandle:
     `use_reentrant=True`: each of them has a backward pass, and so a step, of its own.
 
     Args:
-        model: every parameter that requires a gradient is stepped.
+        model: every parameter that requires a gradient is stepped. A copy of it (deepcopy, pickle) keeps its
+            gradients: call this function for it, too.
         options: as for `Fromage`.
 
     Returns:
         A handle with `.optimizer` and `.remove()`.
 
     Raises:
-        TypeError: for a model wrapped in DistributedDataParallel, or distributed tensors: their gradients are
-            combined over processes only later.
+        TypeError: for what is no module; for a model wrapped in DistributedDataParallel, or distributed
+            tensors: their gradients are combined over processes only later.
         ValueError: for a model without parameters that require a gradient; for an option out of its range.
 
     >>> import torch
@@ -61,6 +62,8 @@ def step_in_backward(model: nn.Module, **options) -> BackwardHandle:
 
     Source: Fromage paper, Algorithm 1 (F25).
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"the model is a {type(model).__name__}: give a torch.nn.Module")
     if any(isinstance(module, nn.parallel.DistributedDataParallel) for module in model.modules()):
         raise TypeError(
             "DistributedDataParallel averages gradients after they are ready, so a step inside backward "
@@ -79,7 +82,7 @@ def step_in_backward(model: nn.Module, **options) -> BackwardHandle:
     optimizer = Fromage(params, **options)
 
     def spend(param):
-        optimizer._step_group({**optimizer.param_groups[0], "params": [param]})
+        optimizer._step_groups([{**optimizer.param_groups[0], "params": [param]}])
         param.grad = None
 
     return BackwardHandle(optimizer, [param.register_post_accumulate_grad_hook(spend) for param in params])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fromage_edu.optim import paths, sharded
-from fromage_edu.optim.update import check_lr, check_number
+from fromage_edu.optim.update import check_lr, check_number, check_one_element
 from fromage_edu.trust import frobenius_norm
 
 
@@ -49,7 +49,8 @@ class Fromage(torch.optim.Optimizer):
         momentum: β in [0, 1); its average takes the place of the gradient, norm included: the paper's remedy
             for small batches (F33). Kept in float32, or in float64 for float64 parameters.
         p_bound: None, or c ≥ 1: after a step, a norm above c times ‖W₀‖, the norm that the tensor had when
-            its group was added, is scaled back to that. Tensors that were 0 then are not bounded.
+            its group was added, is scaled back to that. Tensors that were 0 then, or held a NaN or an
+            infinity, are not bounded.
         norm_correction: whether to divide by √(1 + η²); without it, this is the paper's equation (4).
         maximize: climb instead of descend; gradients are left as they are.
         foreach: None chooses the fastest way; True asks for torch's multi-tensor operations; False steps
@@ -102,9 +103,17 @@ class Fromage(torch.optim.Optimizer):
 
     def add_param_group(self, param_group: dict) -> None:
         """Add a group with its own options; norms that `p_bound` refers to are those of this moment."""
-        _check_options({**self.defaults, **param_group})
+        if isinstance(param_group, dict):
+            _check_options({**self.defaults, **param_group})
         super().add_param_group(param_group)
-        group = self.param_groups[-1]
+        try:
+            self._start_group(self.param_groups[-1])
+        except Exception:  # leave no half of a group behind
+            for param in self.param_groups.pop()["params"]:
+                self.state.pop(param, None)
+            raise
+
+    def _start_group(self, group):
         for param in group["params"]:
             sharded.check(param, group["differentiable"])
         if group["p_bound"] is not None:
@@ -134,14 +143,21 @@ class Fromage(torch.optim.Optimizer):
 
     def load_state_dict(self, state_dict: dict) -> None:
         """Load a `state_dict()`; training continues bit for bit."""
-        super().load_state_dict(state_dict)
+        loaded = []  # what the hooks of others make of it, which may be another one
+        hook = self.register_load_state_dict_pre_hook(lambda _, changed: loaded.append(changed))
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            hook.remove()
+        state_dict = loaded[0]
         # torch casts state to the parameter's dtype: half precision would lose its float32 averages.
         saved = chain.from_iterable(group["params"] for group in state_dict["param_groups"])
         places = ((param, group) for group in self.param_groups for param in group["params"])
         for key, (param, group) in zip(saved, places, strict=True):
             for name, value in state_dict["state"].get(key, {}).items():
                 if name in ("momentum_buffer", "initial_norm"):
-                    self.state[param][name] = value.detach().clone().to(param.device)
+                    dtype = _dtype_of_average(param) if name == "momentum_buffer" else value.dtype
+                    self.state[param][name] = value.detach().clone().to(param.device, dtype)
                 elif name == "momentum_weight":
                     device = param.device if group["capturable"] else "cpu"
                     self.state[param][name] = value.detach().clone().reshape(1).to(device)
@@ -157,7 +173,8 @@ class Fromage(torch.optim.Optimizer):
 
         Raises:
             RuntimeError: for sparse gradients, or a p_bound set on a group after it was added.
-            ValueError: for a number set as a group's lr that is not finite and >= 0.
+            ValueError: for a number set as a group's lr, momentum or p_bound that is out of its range.
+            TypeError: for something else in its place.
         """
         if not torch.compiler.is_compiling():
             self._check_capture()
@@ -165,9 +182,7 @@ class Fromage(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        jobs = []
-        for group in self.param_groups:
-            jobs += self._step_group(group)
+        jobs = self._step_groups(self.param_groups)
         # Every process takes part in the reduction, also one that has no gradient this time.
         shards = [p for group in self.param_groups for p in group["params"] if sharded.is_sharded(p)]
         if shards:
@@ -188,17 +203,27 @@ class Fromage(torch.optim.Optimizer):
                     'would not read: give a number to keep for ever, or torch.tensor(0.01, device="cuda")'
                 )
 
-    def _step_group(self, group) -> list[sharded.Job]:
-        params, grads, averages, weights, norms = [], [], [], [], []
+    def _step_groups(self, groups) -> list[sharded.Job]:
         compiled = torch.compiler.is_compiling()
-        self._init_group(group, params, grads, averages, weights, norms, compiled)
-        with torch.set_grad_enabled(group["differentiable"]):
-            return _update(group, params, grads, averages, weights, norms)
+        filled = []
+        for group in groups:  # all of them first: what one is refused for must not find another one stepped
+            lists = [], [], [], [], []
+            self._init_group(group, *lists, compiled)
+            filled.append(lists)
+        jobs = []
+        for group, lists in zip(groups, filled, strict=True):
+            with torch.set_grad_enabled(group["differentiable"]):
+                jobs += _update(group, *lists)
+        return jobs
 
     def _init_group(self, group, params, grads, averages, weights, norms, compiled):
         """Fill the lists with what the step needs; torch.compile knows this name and runs it as it is."""
         momentum, p_bound = group["momentum"], group["p_bound"]
-        if not isinstance(group["lr"], Tensor):  # it may have been set since; a tensor is not read
+        # They may have been set since; a tensor is not read.
+        _check_numbers(momentum, p_bound)
+        if isinstance(group["lr"], Tensor):
+            check_one_element("lr", group["lr"])
+        else:
             check_lr(group["lr"])
             if compiled:
                 self._mind_compiled(group)
@@ -239,8 +264,8 @@ class Fromage(torch.optim.Optimizer):
     def _start_average(self, param, group):
         state = self.state[param]
         if "momentum_weight" not in state:
-            dtype = torch.promote_types(param.dtype, torch.float32)
-            state["momentum_buffer"] = torch.zeros_like(param, dtype=dtype, requires_grad=False)
+            zeros = torch.zeros_like(param, dtype=_dtype_of_average(param), requires_grad=False)
+            state["momentum_buffer"] = zeros
             wide = torch.float32 if param.device.type == "mps" else torch.float64
             device = param.device if group["capturable"] else "cpu"
             # Not of shape (): torch.compile takes float64 without a dimension for a Python number, and loses
@@ -258,10 +283,13 @@ def _update(group, params, grads, averages, weights, norms) -> list[sharded.Job]
         grads = [sharded.local_grad(p, g) for p, g in zip(params, grads, strict=True)]
         averages = [sharded.local(average) for average in averages]
     if group["momentum"]:
-        _average(grads, averages, weights, group["momentum"], group["capturable"])
+        _average(grads, averages, weights, float(group["momentum"]), group["capturable"])
         grads = [average.clone() for average in averages] if group["differentiable"] else averages
-    limits = [torch.where(norm == 0, torch.inf, group["p_bound"] * norm).squeeze() for norm in norms]
-    limits = limits or [None] * len(params)
+    limits = [None] * len(params)
+    if norms:
+        p_bound = float(group["p_bound"])
+        # Where the norm is NaN, too, there is no limit.
+        limits = [torch.where(norm > 0, p_bound * norm, torch.inf).squeeze() for norm in norms]
     if group["differentiable"]:
         for param, grad, limit in zip(params, grads, limits, strict=True):
             # The step reads W, and autograd needs the W that it read: the parameter itself is overwritten.
@@ -297,20 +325,27 @@ def _average(grads, averages, weights, momentum, capturable):
         average.lerp_(grad.to(average.dtype), fraction)
 
 
+def _dtype_of_average(param) -> torch.dtype:
+    return torch.promote_types(param.dtype, torch.float32)
+
+
 def _norms(params) -> list[Tensor]:
     spread = iter(sharded.norms([param for param in params if sharded.is_sharded(param)]))
     return [next(spread) if sharded.is_sharded(p) else frobenius_norm(p.detach()) for p in params]
 
 
 def _check_options(options):
-    momentum, p_bound = options["momentum"], options["p_bound"]
     check_lr(options["lr"])
+    _check_numbers(options["momentum"], options["p_bound"])
+    for name in ("norm_correction", "maximize", "foreach", "capturable", "differentiable"):
+        value = options[name]
+        if not isinstance(value, bool) and not (name == "foreach" and value is None):
+            raise TypeError(f"{name} is {value!r}: give True or False")
+
+
+def _check_numbers(momentum, p_bound):
     check_number("momentum", momentum)
     if not 0 <= momentum < 1:
         raise ValueError(f"momentum is {momentum}: it must be >= 0 and < 1")
     if p_bound is not None and not check_number("p_bound", p_bound) >= 1:
         raise ValueError(f"p_bound is {p_bound}: it must be None or a factor >= 1")
-    for name in ("norm_correction", "maximize", "foreach", "capturable", "differentiable"):
-        value = options[name]
-        if not isinstance(value, bool) and not (name == "foreach" and value is None):
-            raise TypeError(f"{name} is {value!r}: give True or False")

@@ -28,7 +28,7 @@ class Options(NamedTuple):
     @property
     def signed_lr(self) -> float | Tensor:
         """To climb is to descend with −η: no gradient need be negated."""
-        return -self.lr if self.maximize else self.lr
+        return -1.0 * self.lr if self.maximize else self.lr  # an unsigned tensor has no negative
 
 
 def update_(

@@ -26,17 +26,19 @@ def fromage_update(
     Args:
         weight: W, floating point or complex, any shape; half precision is computed in float32.
         grad: g, the same shape.
-        lr: η ≥ 0, without unit: the relative size of the step; 0 leaves W untouched.
+        lr: η ≥ 0, without unit: the relative size of the step; 0 leaves W untouched. A number, or a tensor
+            with one element; the value of a tensor is not checked, which would wait for its device.
         norm_correction: whether to divide by √(1 + η²), which undoes the growth of a step orthogonal to W.
-        max_norm: scale W' down to this norm if it exceeds it; None is no limit.
+        max_norm: scale W' down to this norm if it exceeds it; None is no limit. As `lr`.
 
     Returns:
         W', a new tensor with the shape and dtype of `weight`; differentiable in `weight`, `grad` and `lr`.
 
     Raises:
-        TypeError: for a weight that is neither floating point nor complex, a real and a complex tensor, a
-            sparse one, or an lr or max_norm that is no number.
-        ValueError: if the shapes differ, or for an lr or max_norm out of its range.
+        TypeError: for a weight that is neither floating point nor complex or has 8 bits, a real and a complex
+            tensor, a sparse one or none at all, or an lr or max_norm that is no number.
+        ValueError: if the shapes differ, for a number that is out of the range of lr or max_norm, or for a
+            tensor of several elements in its place.
 
     >>> fromage_update(torch.tensor([3.0, 4.0]), torch.tensor([4e-20, -3e-20]), lr=0.75)
     tensor([0., 5.])
@@ -72,30 +74,32 @@ def fromage_update(
     new = new + 0.0 * g_peak  # NaN everywhere if g holds NaN or infinity, whatever the step
     if max_norm is not None:
         norm = frobenius_norm(new)
+        max_norm = scalar(max_norm, norm)
         new = new / torch.where(norm > max_norm, norm / max_norm, 1.0).to(dtype)
     return new.to(weight.dtype)
 
 
-def scalar(lr: float | Tensor, like: Tensor) -> Tensor:
-    """`lr` with shape () in the dtype and on the device of `like`, without waiting for the device."""
-    if isinstance(lr, Tensor):
-        return lr.reshape(()).to(device=like.device, dtype=like.dtype, non_blocking=True)
-    lr = lr if isinstance(lr, float) else float(lr)  # a fraction, say
-    return torch.full((), lr, dtype=like.dtype, device=like.device)
+def scalar(number: float | Tensor, like: Tensor) -> Tensor:
+    """It with shape () in the dtype and on the device of `like`, without waiting for the device."""
+    if isinstance(number, Tensor):
+        return number.reshape(()).to(device=like.device, dtype=like.dtype, non_blocking=True)
+    number = number if isinstance(number, float) else float(number)  # a fraction, say
+    return torch.full((), number, dtype=like.dtype, device=like.device)
 
 
 def check_lr(lr) -> None:
     """Raise unless `lr` is a finite number ≥ 0 or a one-element tensor of that."""
     if isinstance(lr, Tensor):
-        _check_one_element(lr)
+        check_one_element("lr", lr)
         lr = lr.item()
     if not 0 <= check_number("lr", lr) < math.inf:
         raise ValueError(f"lr is {lr}: it must be finite and >= 0; a good start is 0.01")
 
 
-def _check_one_element(lr):
-    if lr.numel() != 1:
-        raise ValueError(f"lr has shape {tuple(lr.shape)}: give a number or a one-element tensor")
+def check_one_element(name: str, value: Tensor) -> None:
+    """Raise unless a tensor stands for a number."""
+    if value.numel() != 1:
+        raise ValueError(f"{name} has shape {tuple(value.shape)}: give a number or a one-element tensor")
 
 
 def check_number(name: str, value):
@@ -106,6 +110,9 @@ def check_number(name: str, value):
 
 
 def _check(weight, grad, lr, max_norm):
+    for name, tensor in (("weight", weight), ("grad", grad)):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"{name} is a {type(tensor).__name__}: give a tensor")
     if weight.shape != grad.shape:
         raise ValueError(
             f"weight has shape {tuple(weight.shape)} and grad {tuple(grad.shape)}: they must agree"
@@ -113,15 +120,16 @@ def _check(weight, grad, lr, max_norm):
     for name, tensor in (("weight", weight), ("grad", grad)):
         if tensor.layout is not torch.strided:
             raise TypeError(f"{name} is sparse (layout {tensor.layout}): convert it with .to_dense()")
-    if not (weight.is_floating_point() or weight.is_complex()):
+    if not (weight.is_floating_point() or weight.is_complex()) or weight.dtype.itemsize == 1:
         raise TypeError(f"weight is {weight.dtype}: convert it with .float()")
     if weight.is_complex() != grad.is_complex():
         raise TypeError(f"weight is {weight.dtype} and grad {grad.dtype}: both must be real, or both complex")
     # A tensor's value may be on a device that is not to be waited for.
+    for name, value in (("lr", lr), ("max_norm", max_norm)):
+        if isinstance(value, Tensor):
+            check_one_element(name, value)
     if max_norm is not None and not isinstance(max_norm, Tensor):
         if not check_number("max_norm", max_norm) >= 0:
             raise ValueError(f"max_norm is {max_norm}: it must be None or >= 0")
-    if isinstance(lr, Tensor):
-        _check_one_element(lr)
-    else:
+    if not isinstance(lr, Tensor):
         check_lr(lr)

@@ -1,5 +1,6 @@
 """Theorem 1, Lemma 2 and their repairs against 60 digits, where they are sharp, and where the print fails."""
 
+import copy
 import math
 import re
 
@@ -178,6 +179,37 @@ def test_small_changes_of_linear_networks_keep_their_digits():
         )
 
 
+@pytest.mark.parametrize(
+    "phi", [nn.ReLU(), nn.LeakyReLU(0.1), nn.LeakyReLU(3.0), nn.LeakyReLU(-2.0), nn.Tanh()], ids=repr
+)
+@pytest.mark.parametrize("size", [1e-14, 1e-9, 1.0, 1e9])
+def test_rounding_breaks_no_sharp_bound(phi, size):
+    x = torch.tensor([[1.7], [-1.7], [1e-6]], **DOUBLE)
+    for weight in (0.3, -0.3):
+        before = [torch.full((1, 1), weight, **DOUBLE)] * 2
+        for factor in (1 + size, 1 - size):
+            after = [before[0] * factor] * 2
+            assert operator_bound(before, after, x, nonlinearity=phi).holds.all()
+            assert frobenius_bound(before, after, x, nonlinearity=phi).holds.all()
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.1, 1.5, -2.0])
+def test_changes_across_a_kink_are_those_of_the_nonlinearity(slope):
+    before, after, x = slow.random_pair([3, 4, 5], 7, 3.0)
+    phi = nn.LeakyReLU(slope)
+    old, new = ((phi(phi(x @ one.mT) @ two.mT)) for one, two in (before, after))
+    torch.testing.assert_close(
+        operator_bound(before, after, x, nonlinearity=phi).measured, (new - old).norm()
+    )
+
+
+def test_huge_changes_in_decades():
+    for function in (functional_bound, magnitude_bound, restricted_bound):
+        bound = function(eye(1, factor=1e-200), eye(1), torch.ones(2), log10=True)
+        assert bound.measured.item() == pytest.approx(400)
+        assert bound.bound.item() == pytest.approx(400 + math.log10(4))
+
+
 @pytest.mark.result("F12")
 def test_depth_50_and_more_in_decades():
     for depth in (50, 400):
@@ -200,6 +232,8 @@ def test_nothing_changed():
         bound = function(before, before, x, nonlinearity=nn.LeakyReLU(0.5))
         assert bound.measured == bound.bound == 0 and bound.holds
     assert functional_bound(before, before, x, log10=True).holds
+    assert frobenius_bound(before, before, 1e200 * x).bound == 0
+    assert frobenius_bound(eye(1100), eye(1100), X).bound == 0
     assert functional_bound(before, before, x, nonlinearity=nn.ReLU(), as_printed=True).holds
 
 
@@ -248,6 +282,22 @@ def test_a_nonlinearity_that_works_in_place_does_no_harm():
         one, two = (function(before, after, x, nonlinearity=nn.ReLU(inplace=each)) for each in (True, False))
         assert one.measured == two.measured > 0
     assert x.equal(kept)
+    leaky = nn.LeakyReLU(0.5)
+    hidden = nn.Sequential(nn.LeakyReLU(0.5, inplace=True))
+    given = bounds.Transmission(0.25, 1.0)
+    expected = operator_bound(before, after, x, nonlinearity=leaky)
+    found = operator_bound(before, after, x, nonlinearity=hidden, transmission=given)
+    torch.testing.assert_close(tuple(found), tuple(expected))
+
+
+def test_networks_are_compared_by_what_their_nonlinearities_do():
+    one, two = (Perceptron([2, 2], lambda z, slope=slope: slope * z) for slope in (1.0, 2.0))
+    given = bounds.Transmission(1.0, 4.0)
+    assert operator_bound(one, copy.deepcopy(one), X, transmission=given).holds
+    with pytest.raises(ValueError, match="only weights may differ"):
+        operator_bound(one, two, X, transmission=given)
+    relu, leaky = Perceptron([2, 2]), Perceptron([2, 2], nn.LeakyReLU(0.0))
+    assert operator_bound(relu, leaky, X).holds
 
 
 def test_shapes():
@@ -387,6 +437,21 @@ ROW, X = EYE[:1], torch.ones(2)
             lambda: operator_bound([EYE], [EYE], X, nonlinearity="relu"),
             TypeError,
             "nonlinearity is 'relu': give a module or a function",
+        ),
+        (
+            lambda: operator_bound([EYE], [EYE], X, nonlinearity=nn.ReLU),
+            TypeError,
+            "nonlinearity is the class ReLU: give an instance, ReLU()",
+        ),
+        (
+            lambda: operator_bound([EYE], [EYE], X, nonlinearity=nn.ReLU(), transmission=1.0),
+            TypeError,
+            "transmission is 1.0: give Transmission(alpha, beta)",
+        ),
+        (
+            lambda: tau([EYE.double() * 1e200] * 2, X),
+            ValueError,
+            "h_2(x) leaves float64: choose smaller inputs or weights",
         ),
         (lambda: operator_bound([EYE], [EYE], [1.0, 1.0]), TypeError, "x is a list: give a tensor of shape"),
         (

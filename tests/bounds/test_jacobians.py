@@ -215,6 +215,11 @@ def test_conditions_below_the_layer_do_not_count():
     assert jacobian_bound(flat, flat, torch.ones(3, **DOUBLE), 1).holds
     with pytest.raises(HypothesisError, match=re.escape("layer 1 (3 x 3) has no full rank")):
         jacobian_bound(flat, flat, torch.ones(3, **DOUBLE), 0)
+    upper = [torch.eye(2, **DOUBLE), torch.tensor([[1.0, 1.0], [1.0, -2.0]], **DOUBLE)]
+    at_kink = torch.tensor([0.0, 1.0], **DOUBLE)
+    assert jacobian_bound(upper, upper, at_kink, 1, nonlinearity=nn.LeakyReLU(0.1)).holds
+    with pytest.raises(HypothesisError, match="layer 1 has a preactivation of 0"):
+        jacobian_bound(upper, upper, at_kink, 0, nonlinearity=nn.LeakyReLU(0.1))
 
 
 def test_perceptrons_shapes_precision_gradients():
@@ -278,6 +283,23 @@ def test_perceptrons_shapes_precision_gradients():
 def test_messages(call, error, message):
     with pytest.raises(error, match=re.escape(message)):
         call()
+
+
+@pytest.mark.parametrize("factor", [1e100, 1e-100])
+def test_a_jacobian_outside_float64_is_refused(factor):
+    before = [EYE.double() * factor] * 4
+    x = torch.ones(2, **DOUBLE) / factor**3
+    with pytest.raises(ValueError, match="a Jacobian vanishes or leaves float64"):
+        jacobian_bound(before, [2 * w for w in before], x, 0, log10=True)
+
+
+def test_a_nonlinearity_that_works_in_place_does_no_harm():
+    def phi(z):
+        return nn.functional.leaky_relu_(z, 0.5)
+
+    for weight in (EYE, EYE.clone().requires_grad_()):
+        found = layer_jacobian([weight] * 2, -torch.ones(2), 0, nonlinearity=phi)
+        torch.testing.assert_close(found, EYE / 4)
 
 
 def test_a_smooth_nonlinearity_may_meet_0():

@@ -191,6 +191,22 @@ def test_scales_cancel_in_relative_bounds(scale):
     torch.testing.assert_close(tuple(plain), tuple(scaled))
 
 
+@pytest.mark.parametrize("factor", [1e-200, 3.0, 1e200])
+def test_only_the_ratio_of_products_must_fit_float64(factor):
+    depth = 1000 if factor == 3 else 4
+    before = [torch.eye(2, dtype=torch.float64) * factor] * depth
+    bound = product_bound(before, [1.1 * w for w in before], log10=True)
+    assert bound.measured.item() == pytest.approx(2 * math.log10(1.1**depth - 1)) and bound.holds
+
+
+def test_changes_that_leave_float64():
+    tiny, one = torch.full((1, 1), 1e-200, dtype=torch.float64), torch.ones(1, 1)
+    bound = product_bound([tiny], [one], log10=True)
+    assert bound.measured.item() == pytest.approx(400) and bound.bound.item() == pytest.approx(400)
+    with pytest.raises(ValueError, match="the product of the matrices leaves float64"):
+        product_bound([one] * 2000, [2 * one] * 2000, log10=True)
+
+
 def test_precision_and_gradients():
     before, after, x = slow.random_pair([2, 2, 3], 0)
     single = product_bound([w.float() for w in before], [w.float() for w in after])

@@ -150,6 +150,12 @@ class TestExponential:
         with pytest.raises(ValueError, match="sizes hold -1: a relative size"):
             exponential_bound([-1.0])
 
+    def test_a_list_of_tensors_is_a_stack_and_stays_differentiable(self):
+        sizes = [torch.rand(3, requires_grad=True, dtype=torch.float64) for _ in range(2)]
+        bound = exponential_bound(sizes)
+        torch.testing.assert_close(tuple(bound), tuple(exponential_bound(torch.stack(sizes))))
+        assert bound.bound.requires_grad
+
 
 @pytest.mark.parametrize(
     ("call", "error", "message"),

@@ -93,6 +93,11 @@ def test_what_is_not_known_can_be_measured_and_passed_on():
     assert bound.bound.item() == pytest.approx(4) and bound.measured.item() == pytest.approx(1)
 
 
+def test_a_nonlinearity_that_works_in_place_is_measured_like_any_other():
+    for inplace in (True, False):
+        assert estimate_transmission(nn.LeakyReLU(0.5, inplace=inplace)) == pytest.approx((0.25, 1.0))
+
+
 @pytest.mark.parametrize("given", [(-1.0, 1.0), (2.0, 1.0), (0.0, float("inf")), (float("nan"), 1.0)])
 def test_constants_that_are_none_are_refused(given):
     eye = [torch.eye(2)]

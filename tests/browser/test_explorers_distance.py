@@ -66,7 +66,7 @@ def test_axe_finds_nothing(show, theme, width):
 
 @WIDTHS
 def test_presets_tell_the_story(show, width):
-    page = show(DeepTrust(depth=12), WideLayer(angle=10), width=width)
+    page = show(DeepTrust(depth=12, conditioning=100), WideLayer(angle=10), width=width)
     big = [0.01] * 14 + [1, 0.01]
     for text, depth, sizes, alignment in (
         ("one layer", 1, [0.5], 0),
@@ -77,7 +77,7 @@ def test_presets_tell_the_story(show, width):
     ):
         page.locator(".explorer-DeepTrust .fx-presets button", has_text=text).click()
         settle(page)
-        check_deep(page, depth, sizes, alignment)
+        check_deep(page, depth, sizes, alignment, conditioning=100 if text == "Reset" else 1)
     for text, angle, size, direction in (
         ("x in the row space", 0, 0.5, 90),
         ("ΔW along W", 84, 0.5, 0),
@@ -181,6 +181,40 @@ def test_the_keyboard_alone_sets_every_layer(show):
         )
     assert reached[:6] == ["depth", "every", "layer", "single", "alignment", "conditioning"]
     assert reached[6] == "one layer" and reached[-1] == "Reset"
+
+
+def test_a_slider_stands_where_its_number_says(show):
+    """With fewer layers than the chosen one, or than the list of sizes, only what is there counts."""
+    page = show(DeepTrust(depth=5, sizes=[0.01] * 14 + [1, 0.01]))
+    at = lambda key: int(page.locator(f"input[data-key={key}]").input_value())  # noqa: E731
+    assert at("layer") == 4 and at("every") == at("single") < 60
+    page.locator("input[data-key=layer]").press("ArrowLeft")
+    assert state_of(page, "DeepTrust")["layer"] == 4 and at("layer") == 3
+    page.locator("input[data-key=depth]").press("End")
+    settle(page)
+    assert at("every") == 62
+
+
+def test_an_equals_sign_stands_where_nothing_is_rounded(show):
+    page = show(DeepTrust(), WideLayer())
+    formulas = page.locator(".fx-formula > span")
+    for size, sign in (("0.1", "="), ("0.1234567", "≈")):
+        go(page, f"#DeepTrust?sizes={size};WideLayer?size={size}")
+        texts = formulas.all_inner_texts()
+        assert any(text.startswith(f"{sign} 30 × ") for text in texts)
+        assert any(text.startswith(f"{sign} 2 × 2 × 1 × ") for text in texts)
+
+
+def test_the_input_does_not_leap_behind_the_origin(show):
+    page = show(WideLayer())
+    box = page.locator(grip(1, 0, "WideLayer")).bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for dy in range(0, 180, 20):
+        page.mouse.move(x - 60, y + dy)
+        assert dy == 0 or state_of(page, "WideLayer")["angle"] == 89.9
+    page.mouse.up()
 
 
 def test_the_url_carries_the_state_from_disk(show):

@@ -173,6 +173,20 @@ def test_a_wide_formula_scrolls_within_itself_and_by_keyboard(site, open_page):
         assert not lost, chapter
 
 
+def test_a_wide_table_keeps_its_caption_and_the_heads_of_its_rows(site, open_page):
+    page = open_page(f"{site}/reference/optimizer.html", width=390)
+    settle(page)
+    table = page.locator("table.benchmark").first
+    lefts = """table => ["caption", "tbody th", "tbody td"].map(
+      (name) => table.querySelector(name).getBoundingClientRect().left)"""
+    assert table.locator("caption").bounding_box()["width"] <= 390
+    caption, head, number = table.evaluate(lefts)
+    table.evaluate("table => (table.parentElement.scrollLeft = 120)")
+    assert table.evaluate(lefts) == pytest.approx([caption, head, number - 120], abs=1)
+    color = "table => getComputedStyle(table.querySelector('tbody th')).backgroundColor"
+    assert table.evaluate(color) != "rgba(0, 0, 0, 0)", "what scrolls behind a head would shine through"
+
+
 def test_the_entry_page_leads_to_the_first_chapter(site, open_page):
     page = open_page(f"{site}/index.html")
     page.wait_for_url(f"**/{CHAPTERS[0]}.html")

@@ -85,6 +85,21 @@ def test_the_optimizer_of_the_handle_takes_schedulers_and_saves_its_state():
     assert all(one.equal(two) for one, two in zip(model.parameters(), other.parameters(), strict=True))
 
 
+def test_a_copy_of_the_model_keeps_its_gradients():
+    model, _ = pair()
+    step_in_backward(model)
+    other = copy.deepcopy(model)
+    train(other, lambda: None, steps=1)
+    assert other.last.weight.grad is not None
+    assert all(one.equal(two) for one, two in zip(model.parameters(), other.parameters(), strict=True))
+
+
+def test_what_is_no_module():
+    with pytest.raises(TypeError) as caught:
+        step_in_backward(list(nn.Linear(2, 2).parameters()))
+    assert str(caught.value) == "the model is a list: give a torch.nn.Module"
+
+
 def test_removed_it_leaves_gradients_and_weights_alone():
     model, other = pair()
     handle = step_in_backward(model)

@@ -1,8 +1,9 @@
 """What is said to a wrong argument, word for word: a data table."""
 
-import re
+import copy
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -25,6 +26,7 @@ OPTIONS = [
     (dict(lr=-INF), ValueError, "lr is -inf" + LR),
     (dict(lr=NAN), ValueError, "lr is nan" + LR),
     (dict(lr=Fraction(-1, 10)), ValueError, "lr is -1/10" + LR),
+    (dict(lr=np.float32("inf")), ValueError, "lr is inf" + LR),
     (dict(lr=torch.tensor(-1.0)), ValueError, "lr is -1.0" + LR),
     (dict(lr=torch.tensor([NAN])), ValueError, "lr is nan" + LR),
     (dict(lr=torch.tensor(INF)), ValueError, "lr is inf" + LR),
@@ -102,6 +104,14 @@ ARGUMENTS = [
     (dict(max_norm=-1.0), ValueError, "max_norm is -1.0: it must be None or >= 0"),
     (dict(max_norm=NAN), ValueError, "max_norm is nan: it must be None or >= 0"),
     (dict(max_norm="1"), TypeError, "max_norm is '1'" + NUMBER),
+    (dict(max_norm=W), ValueError, "max_norm has shape (2,): give a number or a one-element tensor"),
+    (dict(weight=[1.0, 2.0]), TypeError, "weight is a list: give a tensor"),
+    (dict(grad=None), TypeError, "grad is a NoneType: give a tensor"),
+    (
+        dict(weight=W.to(torch.float8_e4m3fn)),
+        TypeError,
+        "weight is torch.float8_e4m3fn: convert it with .float()",
+    ),
 ]
 
 
@@ -137,14 +147,52 @@ def test_what_torch_itself_refuses():
         Fromage([{"params": [one]}, {"params": [one]}])
 
 
+# Options that a schedule sets on a group, the error, and its message.
+LATER = [
+    ("lr", -0.1, ValueError, "lr is -0.1" + LR),
+    ("lr", NAN, ValueError, "lr is nan" + LR),
+    ("lr", INF, ValueError, "lr is inf" + LR),
+    ("lr", torch.ones(2), ValueError, "lr has shape (2,): give a number or a one-element tensor"),
+    ("momentum", 1.0, ValueError, "momentum is 1.0: it must be >= 0 and < 1"),
+    ("momentum", NAN, ValueError, "momentum is nan: it must be >= 0 and < 1"),
+    ("momentum", None, TypeError, "momentum is None" + NUMBER),
+    ("p_bound", -1.0, ValueError, "p_bound is -1.0: it must be None or a factor >= 1"),
+    ("p_bound", NAN, ValueError, "p_bound is nan: it must be None or a factor >= 1"),
+]
+
+
 @pytest.mark.rule("lr")
 @every_way
-@pytest.mark.parametrize("lr", [-0.1, NAN, INF])
-def test_an_lr_set_later_is_checked_when_it_is_used(way, lr):
-    param = parameter([3.0, 4.0], way)
-    param.grad = torch.ones(2)
-    optimizer = fromage([param], way)
-    optimizer.param_groups[0]["lr"] = lr
-    with pytest.raises(ValueError, match=re.escape(f"lr is {lr}" + LR)):
+@pytest.mark.parametrize(("name", "value", "error", "message"), LATER)
+def test_an_option_set_later_is_checked_before_any_group_is_stepped(way, name, value, error, message):
+    first, second = parameter([3.0, 4.0], way), parameter([3.0, 4.0], way)
+    first.grad, second.grad = torch.ones(2), torch.ones(2)
+    optimizer = fromage([{"params": [first]}, {"params": [second]}], way, momentum=0.5, p_bound=2.0)
+    optimizer.step()
+    before, states = second.detach().clone(), copy.deepcopy(list(optimizer.state.values()))
+    optimizer.param_groups[1][name] = value
+    with pytest.raises(error) as caught:
         optimizer.step()
-    assert param.tolist() == [3.0, 4.0]
+    assert str(caught.value) == message
+    assert first.equal(before) and second.equal(before)
+    for now, then in zip(optimizer.state.values(), states, strict=True):
+        assert all(now[name].equal(then[name]) for name in then)
+
+
+@every_way
+def test_a_sparse_gradient_in_a_later_group_leaves_the_first_one_as_it_was(way):
+    first, second = parameter([3.0, 4.0], way), parameter([3.0, 4.0], way)
+    first.grad, second.grad = torch.ones(2), torch.ones(2).to_sparse()
+    with pytest.raises(RuntimeError, match="does not take sparse gradients"):
+        fromage([{"params": [first]}, {"params": [second]}], way).step()
+    assert first.tolist() == [3.0, 4.0]
+
+
+def test_a_group_that_is_refused_leaves_nothing_behind():
+    one, sparse = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2).to_sparse())
+    optimizer = Fromage([one], p_bound=2.0)
+    with pytest.raises(TypeError, match="the norm of a torch.sparse_coo is not taken"):
+        optimizer.add_param_group({"params": [nn.Parameter(torch.ones(3)), sparse]})
+    with pytest.raises(TypeError, match="param_group must be a dict"):
+        optimizer.add_param_group([one])
+    assert len(optimizer.param_groups) == 1 and list(optimizer.state) == [one]

@@ -3,6 +3,7 @@
 import math
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 from oracle import oracle, relative_error, trajectory
@@ -210,6 +211,41 @@ def test_lr_may_be_any_kind_of_number():
     for way in WAYS:
         for lr in (1, Fraction(1), torch.tensor(1), torch.ones(1, 1)):
             assert step(way, weight, grad, lr).equal(step(way, weight, grad, 1.0)), (way, lr)
+
+
+@pytest.mark.parametrize("number", [Fraction, np.float32])
+def test_other_options_may_be_any_kind_of_number(number):
+    weight, grads = torch.randn(5), torch.randn(3, 5)
+    plain = dict(momentum=0.5, p_bound=1.5)
+    for way in WAYS:
+        expected = steps(way, weight, list(grads), 0.5, **plain)
+        other = {name: number(value) for name, value in plain.items()}
+        assert all(map(torch.equal, steps(way, weight, list(grads), 0.5, **other), expected)), way
+    expected = fromage_update(weight, grads[0], max_norm=0.5)
+    for half in (number(0.5), torch.tensor([[0.5]])):
+        assert fromage_update(weight, grads[0], max_norm=half).equal(expected)
+
+
+@every_way
+def test_an_unsigned_lr_climbs_too(way):
+    weight, grad = torch.tensor([3.0, 4.0]), torch.tensor([1.0, 2.0])
+    expected = step(way, weight, grad, 1.0, maximize=True)
+    assert step(way, weight, grad, torch.tensor(1, dtype=torch.uint8), maximize=True).equal(expected)
+
+
+@pytest.mark.rule("p_bound")
+@every_way
+@pytest.mark.parametrize("value", [NAN, INF])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_norm_that_was_not_finite_is_no_bound(way, value, dtype):
+    """The weights may be loaded later, over memory that held anything."""
+    weight, grad = torch.tensor([3.0, 4.0], dtype=dtype), torch.tensor([-3.0, -4.0], dtype=dtype)
+    param = parameter(torch.tensor([value, 1.0], dtype=dtype), way)
+    optimizer = fromage([param], way, lr=1.0, p_bound=1.0)
+    param.data.copy_(weight)
+    param.grad = grad
+    optimizer.step()
+    torch.testing.assert_close(param.detach(), step(way, weight, grad, 1.0))
 
 
 def test_differentiable_step():

@@ -146,6 +146,52 @@ def test_a_state_of_another_implementation_can_be_loaded(way, dtype):
     torch.testing.assert_close(second.detach(), whole)
 
 
+@pytest.mark.rule("round trip")
+@every_way
+@pytest.mark.parametrize(
+    ("before", "after"), [(torch.float32, torch.float64), (torch.float64, torch.float32)]
+)
+def test_a_state_can_be_loaded_for_another_dtype(way, before, after):
+    """The average takes the precision that the docstring names."""
+    weight, *grads = torch.randn(5, 6, dtype=torch.float64)
+    first = parameter(weight.to(before), way)
+    optimizer = fromage([first], way, momentum=0.9, lr=0.1)
+    for grad in grads[:2]:
+        first.grad = grad.to(before)
+        optimizer.step()
+    second = parameter(weight.to(after), way)
+    resumed = fromage([second], way)
+    resumed.load_state_dict(optimizer.state_dict())
+    average = resumed.state[second]["momentum_buffer"]
+    assert average.dtype == after and average.equal(optimizer.state[first]["momentum_buffer"].to(after))
+    second.grad = grads[2].to(after)
+    resumed.step()
+    all_grads = torch.stack([grad.to(before).double() for grad in grads[:2]] + [second.grad.double()])
+    mean = torch.tensor([0.081, 0.09, 0.1], dtype=torch.float64) @ all_grads / 0.271
+    assert relative_error(second.detach(), oracle(weight.to(after), mean, 0.1)) < 1e-6
+
+
+@pytest.mark.rule("round trip")
+@pytest.mark.parametrize("in_place", [True, False])
+def test_hooks_may_change_what_is_loaded(in_place):
+    source, target = (Fromage([parameter([3.0, 4.0])], momentum=0.5, p_bound=2.0) for _ in range(2))
+    for optimizer in (source, target):
+        optimizer.param_groups[0]["params"][0].grad = torch.ones(2)
+        optimizer.step()
+
+    def double(_, state_dict):
+        changed = state_dict if in_place else dict(state_dict)
+        entry = state_dict["state"][0]
+        changed["state"] = {0: {name: 2 * value for name, value in entry.items()}}
+        return None if in_place else changed
+
+    target.register_load_state_dict_pre_hook(double)
+    for _ in range(2):
+        target.load_state_dict(source.state_dict())
+        (one,), (two,) = source.state.values(), target.state.values()
+        assert one.keys() == two.keys() and all(two[name].equal(2 * one[name]) for name in one)
+
+
 def test_a_state_of_another_optimizer_does_not_break_the_next_step():
     param = parameter([3.0, 4.0])
     param.grad = torch.tensor([1.0, 2.0])

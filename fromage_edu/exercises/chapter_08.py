@@ -42,7 +42,7 @@ def check_08_2(answer):
 
 
 @exercise(
-    "two lists of numbers (diagonal of W, diagonal of g) or 'true'",
+    "two lists of numbers (W, g) or 'true'",
     right="right: the budget is a fraction of all singular values together",
 )
 def check_08_3(answer):

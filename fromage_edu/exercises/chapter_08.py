@@ -49,7 +49,7 @@ def check_08_3(answer):
     """A diagonal W and g for which a step with lr 0.01 moves the largest singular value by more than 2 %.
 
     >>> check_08_3(([1.0, 1.0], [-1.0, 0.0]))
-    not quite: the largest singular value changes by 1.41%: try more than two numbers
+    not quite: the largest singular value changes by 1.4 %: try more numbers, or another sign
     False
     """
     if isinstance(answer, str):
@@ -66,4 +66,6 @@ def check_08_3(answer):
     after = [(w - step * g) / math.hypot(1, 0.01) for w, g in zip(weight, grad, strict=True)]
     before = max(map(abs, weight))
     change = abs(max(map(abs, after)) / before - 1)
-    return change > 0.02 or (f"the largest singular value changes by {change:.2%}: try more than two numbers")
+    return change > 0.02 or (
+        f"the largest singular value changes by {100 * change:.1f} %: try more numbers, or another sign"
+    )

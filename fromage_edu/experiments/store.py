@@ -3,15 +3,15 @@
 Two files. `config.json`, written before the first point, says what runs: the experiment, its configuration,
 and where it comes from (versions, commit, device, date). `points.jsonl` has one line for each finished point,
 appended and flushed to the disk before the next point starts: its `key` (a hash of configuration, point and
-the package's source), the point and its outcome. A process killed at any moment loses at most the point it
-was in; started again, it goes on behind the last finished one. One process writes at a time.
+the package's source), the point and its outcome; or, for a point that raised, its `error` and `traceback`.
+A process killed at any moment loses at most the points it was in; started again, it goes on behind the last
+finished one, and tries those that raised once more. One process writes at a time, any number may read.
 
 Numbers that JSON has no name for are written as `NaN` and `Infinity`, as Python's json reads them.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -24,18 +24,19 @@ from types import ModuleType
 import torch
 
 from fromage_edu import recorded
+from fromage_edu.experiments.plain import plain, settings
 
 try:
     import fcntl
 except ImportError:  # Windows: there nothing keeps a second writer out.
     fcntl = None
 
-__all__ = ["Store", "code_version", "key", "run", "run_presets"]
+__all__ = ["Store", "code_version", "key", "read", "run", "run_presets"]
 
 
 @cache
 def code_version() -> str:
-    """Hash of what an outcome may depend on: the package's source, but for pages and records, and torch.
+    """Hash of what an outcome may depend on: torch, and the source, but for pages, records and commands.
 
     Returns:
         Sixteen hexadecimal digits; another edit, another version.
@@ -47,7 +48,7 @@ def code_version() -> str:
     digest = hashlib.sha256(torch.__version__.encode())
     for path in sorted(package.rglob("*.py")):
         name = path.relative_to(package)
-        if name.parts[0] not in ("explorers", "exercises", "recorded", "figures.py"):
+        if name.parts[0] not in ("explorers", "exercises", "recorded", "figures.py", "cli.py"):
             digest.update(name.as_posix().encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -69,25 +70,59 @@ def key(point) -> str:
     >>> key(first) == key(first) != key(second)
     True
     """
-    text = json.dumps([_plain(point), code_version()], sort_keys=True)
+    text = json.dumps([plain(point), code_version()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _plain(thing):
-    """The same as lists, dictionaries, text and numbers, as it comes back from JSON."""
-    if dataclasses.is_dataclass(thing):
-        return {field.name: _plain(getattr(thing, field.name)) for field in dataclasses.fields(thing)}
-    if hasattr(thing, "_asdict"):
-        return {name: _plain(value) for name, value in thing._asdict().items()}
-    if isinstance(thing, dict):
-        return {str(name): _plain(value) for name, value in thing.items()}
-    if isinstance(thing, list | tuple):
-        return [_plain(value) for value in thing]
-    if thing is None or isinstance(thing, str | int | float):
-        return thing
-    raise TypeError(
-        f"{thing!r:.60} is a {type(thing).__name__}: a store holds text, numbers, lists, dictionaries"
-    )
+def read(folder: Path | str) -> tuple[dict, list[dict]]:
+    """What a store holds, without writing there; also while another process does.
+
+    Args:
+        folder: of a store.
+
+    Returns:
+        The contents of `config.json`, and a dictionary for each line of `points.jsonl`. A last line that is
+        not whole is passed over.
+
+    Raises:
+        FileNotFoundError: for a folder without `config.json`.
+        ValueError: for a line that is no point.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Store(folder, {"size": 3}, "tightness").close()
+    ...     about, rows = read(folder)
+    >>> about["experiment"], about["config"], rows
+    ('tightness', {'size': 3}, [])
+    """
+    try:
+        about = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            error.errno, "no sweep has begun there: its config.json is missing", str(folder)
+        ) from error
+    except ValueError as error:
+        raise ValueError(
+            f"{Path(folder) / 'config.json'} is not JSON ({error}): restore it, or delete it"
+        ) from error
+    path = Path(folder) / "points.jsonl"
+    return about, _rows(path, path.read_bytes() if path.exists() else b"")
+
+
+def _rows(path: Path, text: bytes) -> list[dict]:
+    """The whole lines of a file of points."""
+    rows = []
+    for number, line in enumerate(text[: text.rfind(b"\n") + 1].splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            row["key"], row["outcome"] if "error" not in row else row["traceback"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"line {number} of {path} is no finished point: something else has changed the file; "
+                "delete the line, and its point runs again"
+            ) from error
+        rows.append(row)
+    return rows
 
 
 class Store:
@@ -97,6 +132,9 @@ class Store:
         folder: made if it is not there; one folder for each configuration.
         config: of the experiment.
         experiment: its name.
+
+    Attributes:
+        torn: whether a line was cut off that a killed process had not finished.
 
     Raises:
         ValueError: if the folder holds another experiment or configuration, or a line that is no point.
@@ -122,7 +160,7 @@ class Store:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.folder / "points.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             self._lock()
-            self._describe({"experiment": experiment, "config": _plain(config)})
+            self._describe({"experiment": experiment, "config": plain(config)})
             self._outcomes = self._read()
         except OSError as error:
             self.close()
@@ -174,21 +212,14 @@ class Store:
 
     def _read(self) -> dict:
         """The outcomes by key; what a killed process left of a last line is cut off."""
-        text = (self.folder / "points.jsonl").read_bytes()
+        path = self.folder / "points.jsonl"
+        text = path.read_bytes()
+        rows = _rows(path, text)
         self._length = text.rfind(b"\n") + 1
-        if self._length < len(text):
+        self.torn = self._length < len(text)
+        if self.torn:
             os.ftruncate(self._file, self._length)
-        outcomes = {}
-        for number, line in enumerate(text[: self._length].splitlines(), start=1):
-            try:
-                row = json.loads(line)
-                outcomes[row["key"]] = row["outcome"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(
-                    f"line {number} of {self.folder / 'points.jsonl'} is no finished point: something else "
-                    "has changed the file; delete the line, and its point runs again"
-                ) from error
-        return outcomes
+        return {row["key"]: row["outcome"] for row in rows if "error" not in row}
 
     def add(self, point, outcome) -> None:
         """Keep a point's outcome; when this returns, it is on the disk.
@@ -202,12 +233,31 @@ class Store:
             TypeError: for an outcome that holds something else.
             ValueError: for a point that is kept already, or after `close`.
         """
+        row = self._append(point, {"outcome": plain(outcome)})
+        self._outcomes[row["key"]] = json.loads(json.dumps(row["outcome"]))
+
+    def add_error(self, point, error: str, traceback: str) -> None:
+        """Keep why a point has no outcome; it stays unfinished.
+
+        Args:
+            point: of the configuration.
+            error: one line.
+            traceback: many.
+
+        Raises:
+            OSError: if there is no room; what was kept before stays.
+            ValueError: for a point that is finished already, or after `close`.
+        """
+        self._append(point, {"error": error, "traceback": traceback})
+
+    def _append(self, point, result: dict) -> dict:
+        """Write one line, whole or not at all."""
         name = key(point)
         if self._file is None:
             raise ValueError(f"the store in {self.folder} is closed: open it again")
         if name in self._outcomes:
             raise ValueError(f"{point!r:.80} is in {self.folder} already: ask `point in store` first")
-        row = {"key": name, "point": _plain(point), "outcome": _plain(outcome)}
+        row = {"key": name, "point": plain(point)} | result
         rest = memoryview((json.dumps(row) + "\n").encode())
         length = len(rest)
         try:
@@ -222,7 +272,7 @@ class Store:
                 str(self.folder / "points.jsonl"),
             ) from error
         self._length += length
-        self._outcomes[name] = json.loads(json.dumps(row["outcome"]))
+        return row
 
     def __contains__(self, point) -> bool:
         """Whether a point is finished."""
@@ -322,12 +372,7 @@ def _named(progress, preset: str, text: str) -> None:
 
 
 def _line(number: int, points: list, outcome) -> str:
-    point = points[number - 1]
-    fields = point._asdict() if hasattr(point, "_asdict") else vars(point)
-    settings = [
-        f"{name} {getattr(value, 'name', value)}" for name, value in fields.items() if name != "config"
-    ]
-    return f"{number} of {len(points)}: {', '.join(settings)}, {outcome.seconds:.0f} s"
+    return f"{number} of {len(points)}: {settings(points[number - 1])}, {outcome.seconds:.0f} s"
 
 
 def run_presets(
@@ -365,4 +410,4 @@ def run_presets(
         folder = None if keep is None else Path(keep) / re.sub(r"\W+", "-", preset)
         lines = partial(_named, progress, preset)
         outcomes += run(experiment, experiment.PRESETS[preset], folder=folder, progress=lines)
-    return outcomes, {preset: _plain(experiment.PRESETS[preset]) for preset in presets}
+    return outcomes, {preset: plain(experiment.PRESETS[preset]) for preset in presets}

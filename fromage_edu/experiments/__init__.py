@@ -11,5 +11,6 @@ Every experiment has the same parts, so that one learns to read them once:
 - `recordings()`: what is kept for the page.
 
 `store.run(experiment, config, folder=…)` runs the points and keeps what is finished, whatever happens to the
-process; `python -m fromage_edu.experiments.record NAME` writes `fromage_edu/recorded/`.
+process; `sweep.sweep` does so for long ones, in processes or on a cluster, and goes on where a point raises;
+`python -m fromage_edu.experiments.record NAME` writes `fromage_edu/recorded/`.
 """

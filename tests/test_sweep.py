@@ -373,8 +373,8 @@ class TestResume:
             keep.add(first, outcome)
             keep.add_error(second, "ValueError: no", "a traceback")
             # Also while it is written.
-            experiment, found = sweep.kept(tmp_path)
-        assert experiment is depth and found.outcomes == [depth.Outcome(**plain(outcome))]
+            experiment, found, waiting = sweep.kept(tmp_path)
+        assert experiment is depth and waiting == 0 and found.outcomes == [depth.Outcome(**plain(outcome))]
         assert found.failures == [(second, ("ValueError: no", "a traceback"))]
 
     @pytest.mark.parametrize(

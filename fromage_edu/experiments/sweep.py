@@ -187,15 +187,15 @@ def resume(folder: Path | str, **options) -> Sweep:
     return sweep(experiment, config, folder=folder, **options)
 
 
-def kept(folder: Path | str) -> tuple[ModuleType, Sweep]:
+def kept(folder: Path | str) -> tuple[ModuleType, Sweep, int]:
     """What a folder holds, without running anything; also while a sweep runs there.
 
     Args:
         folder: of a sweep.
 
     Returns:
-        The experiment, and the outcomes and failures so far. Points that wait are in neither. Outcomes of
-        other code are taken as well: `config.json` says of which.
+        The experiment; outcomes and failures so far; and how many points still wait. Outcomes of other code
+        are taken as well: `config.json` says of which.
 
     Raises:
         FileNotFoundError: for a folder without `config.json`.
@@ -205,8 +205,8 @@ def kept(folder: Path | str) -> tuple[ModuleType, Sweep]:
     >>> from fromage_edu.experiments import tightness
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     store.Store(folder, tightness.PRESETS["quick"], "tightness").close()
-    ...     kept(folder)[1]
-    Sweep(outcomes=[], failures=[])
+    ...     kept(folder)[1:]
+    (Sweep(outcomes=[], failures=[]), 14)
     """
     experiment, config, rows = _what(folder)
     last = {json.dumps(row["point"]): row for row in rows}
@@ -215,10 +215,11 @@ def kept(folder: Path | str) -> tuple[ModuleType, Sweep]:
             last[json.dumps(row["point"])] = row
     points = experiment.points(config)
     found = [(point, last.get(json.dumps(plain(point)))) for point in points]
-    return experiment, Sweep(
-        [experiment.Outcome(**row["outcome"]) for _, row in found if row and "error" not in row],
-        [(point, Failure(row["error"], row["traceback"])) for point, row in found if row and "error" in row],
-    )
+    outcomes = [experiment.Outcome(**row["outcome"]) for _, row in found if row and "error" not in row]
+    failures = [
+        (point, Failure(row["error"], row["traceback"])) for point, row in found if row and "error" in row
+    ]
+    return experiment, Sweep(outcomes, failures), len(points) - len(outcomes) - len(failures)
 
 
 def _what(folder) -> tuple[ModuleType, object, list[dict]]:

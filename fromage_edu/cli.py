@@ -1,0 +1,274 @@
+"""The command `fromage-edu`: run an experiment of the book, go on with one, draw what it found."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+try:
+    import typer
+except ImportError as missing:  # A command is missing, not a library: no traceback.
+    raise SystemExit("fromage-edu needs typer: pip install 'fromage-edu[experiments]'") from missing
+
+from fromage_edu import __version__
+from fromage_edu.experiments import sweep
+from fromage_edu.experiments.plain import plain
+
+__all__ = ["app", "main"]
+
+HELP = """Run the experiments of the book, keep what is finished, draw what was found.
+
+\b
+  fromage-edu list                          what there is
+  fromage-edu run depth --preset quick      a look, in seconds
+  fromage-edu run depth --preset paper --workers 8 --out runs/paper
+  fromage-edu resume runs/paper             after it was killed
+  fromage-edu figures runs/paper            also while it runs
+
+A sweep runs the points of an experiment and writes each to points.jsonl in its folder as soon as it is
+there. Kill it at any moment and start it again: nothing that is finished is lost or run twice. A point that
+raises an error is kept with it, the others go on, and the next start tries it again.
+
+\b
+Exit codes
+  0    all points are finished
+  1    some points failed
+  2    the command is wrong, or its folder holds something else
+  3    it could not run or go on (folder, disk, workers, cluster); finished points are kept
+  130  interrupted; finished points are kept"""
+
+app = typer.Typer(
+    help=HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON, and all else on the standard error.")
+]
+Workers = Annotated[
+    int,
+    typer.Option(
+        metavar="N", help="Processes to run points in, at best one a core; 0 runs them in this one."
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="A running Dask cluster, such as tcp://10.0.0.5:8786; or local, with --workers, for one here.",
+    ),
+]
+Threads = Annotated[
+    int,
+    typer.Option(
+        metavar="N", help="Threads of torch for each point; the last digits of results depend on it."
+    ),
+]
+Bar = Annotated[
+    bool | None,
+    typer.Option("--bar/--no-bar", help="Draw a progress bar; if neither is given, on a terminal only."),
+]
+
+
+@app.callback(invoke_without_command=True)
+def _everything(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"fromage-edu {__version__}")
+        raise typer.Exit
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """List experiments and presets.
+
+    Each preset with the number of its points: the pieces that are run, kept, and shared among workers.
+    """
+    about = {}
+    for name in sweep.names():
+        experiment = sweep.find(name)
+        presets = {preset: len(experiment.points(config)) for preset, config in experiment.PRESETS.items()}
+        about[name] = {"about": experiment.__doc__.strip().partition("\n")[0], "presets": presets}
+    if as_json:
+        typer.echo(json.dumps(about, indent=2))
+        return
+    for name, what in about.items():
+        typer.echo(f"{name}: {what['about']}")
+        for preset, points in what["presets"].items():
+            typer.echo(f"    --preset {_quoted(preset)}: {points} points")
+
+
+def _quoted(text: str) -> str:
+    return text if text.replace("_", "").isalnum() else f'"{text}"'
+
+
+@app.command()
+def run(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="An experiment; `fromage-edu list` names them.")
+    ],
+    preset: Annotated[
+        str,
+        typer.Option(
+            metavar="PRESET",
+            help="How much of it: quick is a look, default what the page shows, paper the figure.",
+        ),
+    ] = "default",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for the results: new, empty, or of the same sweep.",
+            show_default="runs/NAME",
+        ),
+    ] = None,
+    workers: Workers = 0,
+    scheduler: Scheduler = None,
+    threads: Threads = 1,
+    bar: Bar = None,
+    as_json: Json = False,
+) -> None:
+    """Run an experiment, or the rest of it.
+
+    The folder gets config.json, with the settings and where the numbers come from, and points.jsonl, with a
+    line for each point. One folder holds one preset: give each its own with --out.
+    """
+    if name not in sweep.names():
+        raise typer.BadParameter(
+            f"no experiment is named {name!r}; there are {', '.join(sweep.names())}", param_hint="NAME"
+        )
+    experiment = sweep.find(name)
+    if preset not in experiment.PRESETS:
+        known = ", ".join(map(repr, experiment.PRESETS))
+        raise typer.BadParameter(f"{name} has no preset {preset!r}; there are {known}", param_hint="--preset")
+    folder = Path("runs") / name if out is None else out
+    go = partial(sweep.sweep, experiment, experiment.PRESETS[preset], folder=folder)
+    _go(go, folder, as_json, workers=workers, scheduler=scheduler, threads=threads, bar=bar)
+
+
+@app.command()
+def resume(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a sweep, as `run` made it.")],
+    workers: Workers = 0,
+    scheduler: Scheduler = None,
+    threads: Threads = 1,
+    bar: Bar = None,
+    as_json: Json = False,
+) -> None:
+    """Go on with a sweep that was ended.
+
+    Runs what is not finished, and what failed once more. Everything else is in the folder, the experiment and
+    its settings too. Where nothing is left to run, this says so.
+    """
+    _go(
+        partial(sweep.resume, folder),
+        folder,
+        as_json,
+        workers=workers,
+        scheduler=scheduler,
+        threads=threads,
+        bar=bar,
+    )
+
+
+def _go(start: Callable[..., sweep.Sweep], folder: Path, as_json: bool, **options) -> None:
+    """Run a sweep, say what came of it, and end with its exit code."""
+    began = time.monotonic()
+    with _in_words(folder):
+        found = start(**options, progress=partial(typer.echo, err=as_json))
+    points = len(found.outcomes) + len(found.failures)
+    if as_json:
+        failed = [{"point": plain(point), "error": failure.error} for point, failure in found.failures]
+        result = {"folder": str(folder), "points": points, "finished": len(found.outcomes), "failed": failed}
+        typer.echo(json.dumps(result | {"seconds": round(time.monotonic() - began, 3)}))
+    else:
+        typer.echo(f"{len(found.outcomes)} of {points} points are finished, in {folder / 'points.jsonl'}")
+        if found.outcomes:
+            typer.echo(f"`fromage-edu figures {folder}` draws them")
+    if found.failures:
+        typer.echo(
+            f"{len(found.failures)} points failed; their tracebacks are there too. "
+            f"`fromage-edu resume {folder}` tries them again",
+            err=True,
+        )
+        raise typer.Exit(1)
+
+
+@app.command()
+def figures(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder of a sweep; it may still be running.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Draw what a folder holds so far.
+
+    Writes figure.svg, figure.png, and the numbers in them as summary.csv, into the folder.
+    """
+    with _in_words(folder):
+        experiment, found, waiting = sweep.kept(folder)
+        if not found.outcomes:
+            typer.echo(f"{folder} holds no finished point: `fromage-edu resume {folder}` runs them", err=True)
+            raise typer.Exit(1)
+        import matplotlib
+
+        matplotlib.use("Agg")  # Pictures go to files: no display is needed.
+        summary = experiment.summarise(found.outcomes)
+        paths = [folder / name for name in ("summary.csv", "figure.svg", "figure.png")]
+        summary.to_csv(paths[0], index=False)
+        picture = experiment.figure(summary)
+        for path in paths[1:]:
+            picture.savefig(path, dpi=200, bbox_inches="tight")
+    points = len(found.outcomes) + len(found.failures) + waiting
+    if as_json:
+        files = list(map(str, paths))
+        typer.echo(json.dumps({"points": points, "finished": len(found.outcomes), "files": files}))
+        return
+    typer.echo(f"of {len(found.outcomes)} of {points} points:")
+    for path in paths:
+        typer.echo(f"    {path}")
+
+
+@contextmanager
+def _in_words(folder: Path) -> Iterator[None]:
+    """Errors that a user can do something about: in words, without a traceback, with an exit code."""
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except KeyboardInterrupt:
+        text, code = f"interrupted; finished points are kept, `fromage-edu resume {folder}` goes on", 130
+    except FileNotFoundError as error:
+        text, code = _text(error), 2
+    except (ImportError, OSError, RuntimeError) as error:
+        text, code = _text(error), 3
+    except ValueError as error:
+        text, code = _text(error), 2
+    else:
+        return
+    typer.echo(text, err=True)
+    raise typer.Exit(code)
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def main() -> None:
+    """The command itself; `fromage-edu --help` says what it does."""
+    app(prog_name="fromage-edu")
+
+
+if __name__ == "__main__":
+    main()

@@ -108,9 +108,7 @@ def test_two_at_a_time_download_once(file, site, folder):
 
 def test_a_wrong_checksum(file, site, folder):
     site.files["/a/letters.bin"] = CONTENT[::-1]
-    with pytest.raises(
-        ConnectionError, match=r"/a/letters.bin: not the published file \(its SHA"
-    ):
+    with pytest.raises(ConnectionError, match=r"/a/letters.bin: not the published file \(its SHA"):
         fetch(file, folder)
     assert left(folder) == {}
 
@@ -195,9 +193,7 @@ def test_a_folder_that_cannot_be_written_serves_what_it_holds(tiny_mnist, site, 
 
 def test_a_folder_that_cannot_be_written_and_lacks_the_file(file, folder):
     folder.write_text("a file where the folder should be")
-    with pytest.raises(
-        OSError, match=r"cannot keep letters.bin in .* or the environment variable FR"
-    ):
+    with pytest.raises(OSError, match=r"cannot keep letters.bin in .* or the environment variable FR"):
         fetch(file, folder)
 
 

@@ -80,9 +80,7 @@ def test_an_archive_that_lacks_a_batch(tiny_cifar, site, folder, pack):
     names = downloaded.CIFAR10_BATCHES
     members = [(name, b"\0" * 3073) for name in names[1:]] + [(names[0], tarfile.SYMTYPE, names[1])]
     downloaded.CIFAR10 = site.put(downloaded.CIFAR10, pack(members))
-    with pytest.raises(
-        ValueError, match=r"binary.tar.gz lacks cifar-10-batches-bin/data_batch_1.bin"
-    ):
+    with pytest.raises(ValueError, match=r"binary.tar.gz lacks cifar-10-batches-bin/data_batch_1.bin"):
         cifar10()
 
 

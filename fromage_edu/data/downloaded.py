@@ -116,7 +116,8 @@ def cifar10(
     deer, dog, frog, horse, ship, truck.
 
     The split is CIFAR-10's own. Pixels (0…255) are shifted and scaled so that in each color the training
-    pixels have mean 0 and standard deviation 1. In float32 the images take 740 MB of memory.
+    pixels have mean 0 and standard deviation 1. In float32 the images take 740 MB of memory,
+    and 1.3 GB for the seconds in which they are read.
 
     Args:
         dtype: floating dtype of the images.

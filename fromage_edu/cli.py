@@ -266,7 +266,11 @@ def _text(error: Exception) -> str:
 
 
 def main() -> None:
-    """The command itself; `fromage-edu --help` says what it does."""
+    """The command itself; `fromage-edu --help` says what it does.
+
+    Returns:
+        Nothing: it ends the process, with an exit code.
+    """
     app(prog_name="fromage-edu")
 
 

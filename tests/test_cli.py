@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -201,19 +202,35 @@ def test_the_project_installs_the_command():
     assert scripts == {"fromage-edu": f"{main.__module__}:{main.__name__}"}
 
 
+def real(*arguments, **options):
+    """The command in a process of its own, with warnings as errors."""
+    env = os.environ | {"PYTHONPATH": str(Path(fromage_edu.__file__).parents[1])}
+    command = [sys.executable, "-W", "error", "-m", "fromage_edu.cli", *arguments]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, **options
+    )
+
+
+def test_a_full_disk_ends_with_3_and_what_is_finished_is_kept(tmp_path):
+    """Against the system's own limit on the size of a file."""
+    resource = pytest.importorskip("resource")
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (2500, 2500))
+    arguments = ["tightness", "--preset", "quick", "--out", "here", "--workers", "1"]
+    full = real("run", *arguments, preexec_fn=limit)
+    out, errors = full.communicate()
+    kept = len((tmp_path / "here" / "points.jsonl").read_bytes().splitlines())
+    assert full.returncode == 3 and len(out.splitlines()) == kept > 1
+    assert f"make room and run again; {kept} finished points are kept" in errors
+    assert len(errors.splitlines()) == 1
+    text, _ = call("resume", "here")
+    assert text.startswith(f"{kept} of 14 points were finished before\n{kept + 1} of 14: case ")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="sends signals")
 def test_a_process_with_workers_is_interrupted_and_goes_on(tmp_path):
     """The real thing: Control-C reaches all processes of the group; the next command runs the rest."""
-    command = [sys.executable, "-W", "error", "-m", "fromage_edu.cli"]
-    env = os.environ | {"PYTHONPATH": str(Path(fromage_edu.__file__).parents[1])}
-    first = subprocess.Popen(
-        [*command, "run", "tightness", "--preset", "quick", "--out", "here", "--workers", "2"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=env,
-        start_new_session=True,
-    )
+    arguments = ["tightness", "--preset", "quick", "--out", "here", "--workers", "2"]
+    first = real("run", *arguments, start_new_session=True)
     line = first.stdout.readline()
     assert line.startswith("1 of 14: case "), first.communicate()
     os.killpg(first.pid, signal.SIGINT)
@@ -223,10 +240,9 @@ def test_a_process_with_workers_is_interrupted_and_goes_on(tmp_path):
     kept = len((tmp_path / "here" / "points.jsonl").read_bytes().splitlines())
     # The disk has a point before the line says so.
     assert kept - 1 - len(out.splitlines()) in (0, 1) and kept < 14
-    done = subprocess.run(
-        [*command, "resume", "here", "--workers", "2", "--json"], capture_output=True, text=True, env=env
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith(f"{kept} of 14 points were finished before\n{kept + 1} of 14: case ")
-    assert json.loads(done.stdout)["finished"] == 14
+    second = real("resume", "here", "--workers", "2", "--json")
+    out, errors = second.communicate()
+    assert second.returncode == 0, errors
+    assert errors.startswith(f"{kept} of 14 points were finished before\n{kept + 1} of 14: case ")
+    assert json.loads(out)["finished"] == 14
     assert len((tmp_path / "here" / "points.jsonl").read_bytes().splitlines()) == 14

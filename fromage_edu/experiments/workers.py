@@ -16,7 +16,7 @@ import threading
 import traceback
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from importlib import import_module
 from multiprocessing import connection
 from types import ModuleType
@@ -125,79 +125,98 @@ def in_processes(
     Raises:
         RuntimeError: if a process ends before it begins.
     """
-    waiting, lost, team = deque(range(len(points))), Counter(), {}
-    try:
-        while waiting or team:
-            # Those at work will be free again: no more than are of use.
-            while (
-                waiting and len(team) < workers and sum(at is None for _, at in team.values()) < len(waiting)
-            ):
-                end, process = _hire(experiment.__name__, threads)
-                team[end] = process, None
-            for end in connection.wait(list(team)):
-                process, at = team[end]
-                try:
-                    result = end.recv()
-                except (EOFError, OSError):
-                    del team[end]
-                    end.close()
-                    _dismiss(process)
-                    if at is None:
-                        raise RuntimeError(
-                            f"a worker process ended before it began (exit code {process.exitcode}): see its "
-                            "message above. A script starts a sweep below `if __name__ == '__main__':`"
-                        ) from None
+    waiting, lost = deque(range(len(points))), Counter()
+    with closing(_Team(experiment.__name__, threads)) as team:
+        while waiting or team.members:
+            # Those at work will be free again: hire no more than are of use.
+            while waiting and len(team.members) < workers and team.unready() < len(waiting):
+                team.hire()
+            for end, at, result in team.hear():
+                if result is LOST:
                     lost[at] += 1
                     if lost[at] < LIVES:
                         waiting.appendleft(at)
                         continue
                     result = Failure(
                         f"WorkerLost: {LIVES} worker processes ended in this point, the last with exit code "
-                        f"{process.exitcode}; -9 often means too little memory: use fewer workers",
+                        f"{team.exit_code}; -9 often means too little memory: use fewer workers",
                         "",
                     )
-                    yield at, result
-                    continue
+                elif waiting:
+                    number = waiting.popleft()
+                    team.give(end, number, points[number])
+                else:
+                    team.dismiss(end)
                 if at is not None:
                     yield at, result
-                if waiting:
-                    team[end] = process, waiting.popleft()
-                    with suppress(OSError):  # Lost just now: the next round hears of it.
-                        end.send(points[team[end][1]])
-                else:
-                    del team[end]
-                    end.close()
-                    _dismiss(process)
-    finally:
-        for end, (process, _) in team.items():
-            end.close()
-            process.kill()  # What it was in is not finished: there is nothing to wait for.
-            _dismiss(process)
 
 
-def _hire(name: str, threads: int):
-    """A process and this side's end of the pipe to it."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, name, threads))
-    # Control-C reaches all processes of a terminal: the sweep decides, and its workers do not hear it, not
-    # even while they start.
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
-    try:
-        process.start()
-    finally:
-        if main:
-            signal.signal(signal.SIGINT, before)
-    theirs.close()
-    return ours, process
+#: What is heard of a worker that has ended in a point.
+LOST = object()
 
 
-def _dismiss(process) -> None:
-    process.join(5)
-    if process.is_alive():
-        process.kill()
-        process.join()
+class _Team:
+    """Processes, and this side's ends of the pipes to them."""
+
+    def __init__(self, name: str, threads: int):
+        self.about, self.exit_code = (name, threads), None
+        #: end of the pipe -> the process, and the number of the point it is in; None until it is ready.
+        self.members = {}
+
+    def unready(self) -> int:
+        return sum(at is None for _, at in self.members.values())
+
+    def hire(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, *self.about))
+        # Control-C reaches all processes of a terminal: the sweep decides, and its workers do not hear it,
+        # not even while they start.
+        main = threading.current_thread() is threading.main_thread()
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+        try:
+            process.start()
+        finally:
+            if main:
+                signal.signal(signal.SIGINT, before)
+        theirs.close()
+        self.members[ours] = process, None
+
+    def give(self, end, number: int, point) -> None:
+        self.members[end] = self.members[end][0], number
+        with suppress(OSError):  # Lost just now: it is heard of in the next round.
+            end.send(point)
+
+    def hear(self) -> Iterator[tuple]:
+        """Wait, then yield ends, the points they were in (None: it is ready for one), and what they say."""
+        for end in connection.wait(list(self.members)):
+            at = self.members[end][1]
+            try:
+                result = end.recv()
+            except (EOFError, OSError):
+                result = LOST
+                self.dismiss(end)
+                if at is None:
+                    raise RuntimeError(
+                        f"a worker process ended before it began (exit code {self.exit_code}): see its "
+                        "message above. A script starts a sweep below `if __name__ == '__main__':`"
+                    ) from None
+            yield end, at, result
+
+    def dismiss(self, end) -> None:
+        process, _ = self.members.pop(end)
+        end.close()
+        process.join(5)
+        if process.is_alive():
+            process.kill()
+            process.join()
+        self.exit_code = process.exitcode
+
+    def close(self) -> None:
+        for process, _ in self.members.values():
+            process.kill()  # What it is in is not finished: there is nothing to wait for.
+        for end in list(self.members):
+            self.dismiss(end)
 
 
 def _serve(end, name: str, threads: int) -> None:

@@ -40,7 +40,7 @@ def test_a_local_cluster_gives_what_this_process_gives_and_keeps_errors(toy, tmp
 
 
 JOINED = """
-    import json, subprocess, sys, time
+    import os, signal, sys
     from pathlib import Path
     sys.path.insert(0, sys.argv[2])
     import toy_experiment as toy
@@ -51,15 +51,24 @@ JOINED = """
         config = toy.Config(str(folder / "log"), size=6, kills=(2,))
         found = sweep.sweep(toy, config, folder=folder / "out", scheduler=address, progress=print)
         print(len(found.outcomes), found.failures)
-        store.code_version = lambda: "other"
+        ours, store.code_version = store.code_version, lambda: "other"
         try:
             sweep.sweep(toy, config, folder=folder / "out", scheduler=address)
         except RuntimeError as error:
             print(error)
+        store.code_version = ours
+        config = config._replace(size=4, seconds=0.3)
+        try:
+            sweep.sweep(
+                toy, config, folder=folder / "gone", scheduler=address,
+                progress=lambda line: os.kill(int(sys.argv[4]), signal.SIGKILL),
+            )
+        except ConnectionError as error:
+            print(error)
 """
 
 
-def test_a_running_cluster_is_joined_and_a_lost_worker_loses_nothing(toy, tmp_path):
+def test_a_running_cluster_is_joined_and_may_lose_a_worker_or_be_gone(toy, tmp_path):
     address_file = tmp_path / "scheduler.json"
     dask = [sys.executable, "-m", "dask"]
     options = ["--scheduler-file", str(address_file), "--no-dashboard"]
@@ -76,7 +85,10 @@ def test_a_running_cluster_is_joined_and_a_lost_worker_loses_nothing(toy, tmp_pa
         script = tmp_path / "script.py"
         script.write_text(textwrap.dedent(JOINED))
         done = subprocess.run(
-            [sys.executable, script, tmp_path, HERE, address], capture_output=True, text=True, timeout=120
+            [sys.executable, script, tmp_path, HERE, address, str(ours.pid)],
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
     finally:
         for process in (worker, ours):
@@ -89,6 +101,8 @@ def test_a_running_cluster_is_joined_and_a_lost_worker_loses_nothing(toy, tmp_pa
     assert (
         "a worker has the code" in lines[7] and "install the same fromage_edu and torch on both" in lines[7]
     )
+    assert "is gone: finished points are kept; start the same command again" in lines[8]
+    assert (tmp_path / "gone" / "points.jsonl").read_bytes().count(b"\n") == 1
     config = toy.Config(str(tmp_path / "log"), size=6, kills=(2,))
     again = sweep.sweep(toy, config, folder=tmp_path / "out")
     assert again == sweep.sweep(toy, config, folder=tmp_path / "alone") and len(again.outcomes) == 6

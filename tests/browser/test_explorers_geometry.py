@@ -1,5 +1,7 @@
 """StepGeometry in Chromium: by hand, key, finger and URL, at every width, in both themes."""
 
+import cmath
+import itertools
 import math
 import random
 import re
@@ -63,12 +65,14 @@ def check_step(page, state):
         assert near(value_of(text.split("moves ")[1]), moved), state
         assert near(value_of(text.split("turns ")[1]), math.degrees(angle)), state
     sentence = conclusion_of(page, NAME)
-    assert sentence.endswith("However long g is, only SGD's step depends on it.")
+    assert sentence.endswith("The length of g matters to SGD alone.")
     if c == 0:
         assert near(value_of(sentence.split("√(1 + η²) = ")[1]), math.sqrt(1 + lr * lr))
         assert near(value_of(sentence.split("arctan η = ")[1]), math.degrees(math.atan(lr)))
     else:
-        assert ("towards" in sentence) == (c > 0)
+        stands = ("along", "against") if abs(c) == 1 else ("towards", "away from")
+        assert f" {stands[c < 0]} W, c = " in sentence
+        assert abs(c) < 1 or f"c = {'−' if c < 0 else ''}1:" in sentence
         assert near(value_of(sentence.split("multiplies the norm by ")[1]), factors[2])
         assert near(value_of(sentence.split("moves W by ")[1]), shares[2])
 
@@ -114,9 +118,15 @@ def check_spectrum(page, state):
     formulas = page.locator(f".explorer-{NAME} .fx-formula").all_inner_texts()[1:]
     assert near(kappa(values[0]), condition_number(weight).item())
     parts = conclusion_of(page, NAME).split("spends ")[1:]
+    ruined = [condition_number(new) > 9.9 * condition_number(weight) and new.norm() > 1e-13 for new in after]
+    assert ("does not protect a small singular value" in conclusion_of(page, NAME)) == any(ruined), state
     for new, value, formula, part in zip(after, values[1:], formulas, parts, strict=True):
         last = singular_values(new)[-1].item()
-        if last > 1e-13:
+        gone = singular_values(new)[0].item() < 1e-14
+        assert ("nothing is left of W" in part) == gone, state
+        if gone:
+            assert kappa(value) == math.inf, state
+        elif last > 1e-13:
             assert near(kappa(value), condition_number(new).item()), state
         elif last < 1e-15:
             assert kappa(value) == math.inf, state
@@ -235,6 +245,47 @@ def test_the_mouse_winds_the_path_and_drags_the_smallest_singular_value(show):
     check(page, **after)
 
 
+def test_the_end_of_the_path_does_not_leap_from_the_last_step_to_the_first(show):
+    page = show(StepGeometry(view=2, lr=0.1, steps=90))
+    box = page.locator(".fx-view.fx-chosen > svg").bounding_box()
+    grip = page.locator(GRIPS + "0").bounding_box()
+    middle = complex(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    start = complex(grip["x"] + grip["width"] / 2, grip["y"] + grip["height"] / 2)
+    counts = []
+    page.mouse.move(start.real, start.imag)
+    page.mouse.down()
+    for degrees in (*range(0, 330, 15), *range(330, -420, -15)):
+        to = middle + (start - middle) * cmath.exp(1j * math.radians(degrees))
+        page.mouse.move(to.real, to.imag)
+        page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        counts.append(int(page.locator("input[data-key=steps]").get_attribute("aria-valuetext")))
+    page.mouse.up()
+    each = math.degrees(math.atan(0.1))
+    assert counts[21:24] == [100] * 3 and counts[22 + 22] == 90
+    assert counts[-1] == pytest.approx(90 - 405 / each, abs=1)
+    assert all(abs(one - other) <= 15 / each + 1 for one, other in itertools.pairwise(counts))
+
+
+def test_a_factor_near_one_is_told_from_one(show):
+    page = show(StepGeometry(lr=0.01))
+    assert "√(1 + η²) = 1.00005 times as long" in conclusion_of(page, NAME)
+    go(page, f"#{NAME}?view=2&lr=0.001&steps=1")
+    shown = page.locator(".fx-row .fx-value").all_inner_texts()[:2]
+    assert shown == ["1.0000005 ‖W‖", "1.000 ‖W‖"]
+
+
+def test_nothing_is_left_of_a_matrix_that_is_its_own_gradient(show):
+    page = show(StepGeometry(view=3, matrix=3, lr=1))
+    # Rounding leaves some of them other traces than zeros.
+    for conditioning in (1, 2, 10, 60, 61, 62.5, 1000):
+        go(page, f"#{NAME}?view=3&matrix=3&lr=1&conditioning={conditioning}")
+        values = page.locator(".fx-row .fx-value").all_inner_texts()
+        assert values[1] == "κ = ∞"
+        sentence = conclusion_of(page, NAME)
+        assert "Fromage spends 100 % of Mirsky's budget, and nothing is left of W." in sentence
+        assert sentence.count("nothing is left of W") == (2 if conditioning == 1 else 1)
+
+
 def test_a_finger_drags_g_and_scrolls_beside_it(show):
     page = show(StepGeometry(), width=390, has_touch=True, is_mobile=True)
     page.locator(".fx-view.fx-chosen").scroll_into_view_if_needed()
@@ -305,7 +356,7 @@ def test_the_page_has_the_ranges_of_python(show):
 CHOICES = {
     "view": VIEWS,
     "lr": [0.001, 0.01, 0.2, 0.37, 0.5, 1],
-    "angle": [-180, -90, -45, 0, 37, 84, 90, 90, 123.4, 180],
+    "angle": [-180, -90, -45, 0, 37, 84, 89.9, 90, 90, 123.4, 180],
     "grad_norm": [0.05, 0.6, 1, 1.8, 3],
     "weight_norm": [0.2, 1, 2],
     "direction": [-180, -77, 0, 30, 155],

@@ -160,7 +160,7 @@ def sizes_and_slopes(sizes, slopes) -> tuple[Tensor, Tensor, torch.dtype]:
             "give shapes that agree, or 1 where one is for all"
         ) from error
     for name, values in (("sizes", sizes), ("slopes", slopes)):
-        # Their products stay in float64: of two infinities there would be no difference. A size that comes from
+        # Their products stay in float64: of two infinities there would be no difference. Sizes that come from
         # the largest slope may exceed it by rounding.
         if (values > 1e150 * (1 + 1e-9)).any():
             raise ValueError(f"{name} hold {values.max().item():g}: give numbers up to 1e150")

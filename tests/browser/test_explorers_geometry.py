@@ -12,16 +12,14 @@ from explorer_page import (
     check_heights,
     conclusion_of,
     drag,
-    faults_of_labels,
-    frame_times,
     go,
-    page_of,
     rows_of,
     settle,
     state_of,
     swipe,
     value_of,
 )
+from explorer_states import geometry_states, hash_of
 
 from fromage_edu.bounds import mirsky_bound
 from fromage_edu.explorers import StepGeometry
@@ -157,18 +155,6 @@ def test_the_opening_state_shows_the_point(show, theme, width):
         assert page.locator(".fx-view:visible").count() == 1
         assert page.locator("input:visible").count() == (narrow if width == 390 else sliders)
         assert page.locator(".fx-tabs[aria-label=Sliders]").is_visible() == (width == 390 and view == 1)
-
-
-@THEMES
-@WIDTHS
-def test_axe_finds_nothing(show, theme, width):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    page = show(StepGeometry(), theme=theme, width=width)
-    for view in VIEWS:
-        go(page, f"#{NAME}?view={view}")
-        rules = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
-        results = axe.run(page, options={"runOnly": rules})
-        assert not results.response["violations"], results.generate_report()
 
 
 @WIDTHS
@@ -353,33 +339,10 @@ def test_the_page_has_the_ranges_of_python(show):
         assert state_of(page, NAME) == ends
 
 
-CHOICES = {
-    "view": VIEWS,
-    "lr": [0.001, 0.01, 0.2, 0.37, 0.5, 1],
-    "angle": [-180, -90, -45, 0, 37, 84, 89.9, 90, 90, 123.4, 180],
-    "grad_norm": [0.05, 0.6, 1, 1.8, 3],
-    "weight_norm": [0.2, 1, 2],
-    "direction": [-180, -77, 0, 30, 155],
-    "steps": [1, 12, 60, 100],
-    "matrix": [1, 2, 3, 4],
-    "conditioning": [1, 10, 37, 100, 1000],
-}
-
-
-def reachable(count, seed=3):
-    """Return states, the ends of every range among them."""
-    hand = random.Random(seed)
-    return [{key: hand.choice(values) for key, values in CHOICES.items()} for _ in range(count)]
-
-
-def hash_of(state):
-    return f"#{NAME}?" + "&".join(f"{key}={value}" for key, value in state.items())
-
-
 @pytest.mark.result("F24", "F26", "F27")
 def test_numbers_and_sentence_are_true_at_the_ends(show):
     page = show(StepGeometry())
-    for state in reachable(60):
+    for state in geometry_states(60):
         go(page, hash_of(state))
         page.wait_for_timeout(260)  # until the page has written its address
         check(page, **state)
@@ -387,12 +350,9 @@ def test_numbers_and_sentence_are_true_at_the_ends(show):
 
 @pytest.mark.parametrize("finger", [False, True])
 @pytest.mark.parametrize("width", [320, 344, 360, 390, 700, 1280])
-def test_nothing_jumps(show, width, finger):
+def test_the_tabs_stay_under_the_hand(show, width, finger):
     touch = {"has_touch": True, "is_mobile": True} if finger else {}
     page = show(StepGeometry(), width=width, **touch)
-    states = list(map(hash_of, reachable(25)))
-    check_heights(page, states, 3)
-    # The tabs that choose a view stay under the hand that presses them.
     tabs = page.locator(".fx-tabs[aria-label=Picture]")
     places = set()
     for view in VIEWS:
@@ -404,25 +364,7 @@ def test_nothing_jumps(show, width, finger):
         tabs.locator("button").first.click()
         settle(page)
         page.locator(".fx-tabs[aria-label=Sliders] button").last.click()
-        check_heights(page, states[:9], 1)
-
-
-@pytest.mark.parametrize("width", [320, 360, 390, 1280])
-def test_labels_are_whole_and_apart(show, width):
-    page = show(StepGeometry(), width=width)
-    assert faults_of_labels(page, list(map(hash_of, reachable(90)))) == []
-
-
-@pytest.mark.parametrize("width", [195, 320, 640])
-def test_text_fits_when_zoomed(show, width):
-    page = show(StepGeometry(angle=-123.4, lr=0.001), width=width)
-    for view in VIEWS:
-        page.locator(".fx-tabs[aria-label=Picture] button").nth(view - 1).click()
-        settle(page)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        out = f"""[...document.querySelectorAll('.fx :not(svg *):not(.fx-spoken)')]
-          .filter((one) => one.getBoundingClientRect().right > {width} + 1).map((one) => one.className)"""
-        assert page.evaluate(out) == []
+        check_heights(page, list(map(hash_of, geometry_states(9))), 1)
 
 
 def test_random_dragging_does_no_harm(show):
@@ -450,19 +392,3 @@ def test_random_dragging_does_no_harm(show):
         assert not re.search(
             r"NaN|Infinity|undefined|null\b(?! space)|\d[eE][+-]?\d", re.sub(r"#\w+", "", text)
         )
-
-
-@pytest.mark.parametrize(("view", "key"), [(1, "angle"), (2, "steps"), (3, "conditioning"), (3, "lr")])
-def test_a_frame_is_short(show, view, key):
-    """As `test_explorers_look` measures it."""
-    times = frame_times(show(StepGeometry(view=view)), key)
-    assert len(times) >= 50 and times[len(times) // 4] < 16
-
-
-@WIDTHS
-def test_where_no_script_runs_there_is_no_hole(open_page, tmp_path, width):
-    path = tmp_path / "bare.html"
-    path.write_text(page_of([StepGeometry()]), encoding="utf-8")
-    page = open_page(path.as_uri(), width=width, java_script_enabled=False)
-    place = page.locator(f".explorer-{NAME}")
-    assert StepGeometry.still_alt in place.inner_text() and place.bounding_box()["height"] < 400

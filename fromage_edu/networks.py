@@ -7,7 +7,7 @@ from numbers import Integral
 import torch
 from torch import Tensor, nn
 
-from fromage_edu.trust.distances import working_dtype
+from fromage_edu.trust.precision import working_dtype
 
 __all__ = ["Perceptron", "radial_slopes", "weight_matrices"]
 
@@ -193,7 +193,7 @@ def radial_slopes(weights: Perceptron | Sequence[Tensor], gradients: Sequence[Te
         for layer, tensor in enumerate(groups[name], start=1):
             if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
                 kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
-                raise TypeError(f"layer {layer} of `{name}` is {kind}: give real tensors")
+                raise TypeError(f"layer {layer} of `{name}` is {kind}: give real floating-point tensors")
     old, new = groups.values()
     if not old or len(old) != len(new):
         raise ValueError(f"there are {len(old)} weights and {len(new)} gradients: give one of each per layer")

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from fromage_edu.networks import Perceptron, check_matrix, weight_matrices
-from fromage_edu.trust.distances import working_dtype
+from fromage_edu.trust.precision import result_dtype, working_dtype
 
 __all__ = [
     "condition_number",
@@ -13,14 +13,6 @@ __all__ = [
     "singular_values",
     "spectral_shift",
 ]
-
-
-def result_dtype(*tensors: Tensor) -> torch.dtype:
-    """The precision in which an answer is returned: that of the tensors, at least float32."""
-    dtype = torch.float32
-    for tensor in tensors:
-        dtype = torch.promote_types(dtype, tensor.dtype)
-    return dtype
 
 
 def singular_values(matrix: Tensor) -> Tensor:
@@ -164,6 +156,13 @@ def check_pair(one: Tensor, two: Tensor, *names: str) -> tuple[Tensor, Tensor]:
             f"`{names[0]}` is {one.shape[-2]} x {one.shape[-1]} and `{names[1]}` {two.shape[-2]} x "
             f"{two.shape[-1]}: compare matrices of one shape"
         )
+    try:
+        torch.broadcast_shapes(one.shape[:-2], two.shape[:-2])
+    except RuntimeError as error:
+        raise ValueError(
+            f"`{names[0]}` holds {tuple(one.shape[:-2])} matrices and `{names[1]}` {tuple(two.shape[:-2])}: "
+            "compare as many with as many, or one with all"
+        ) from error
     return one.to(working_dtype(one.device)), two.to(working_dtype(two.device))
 
 

@@ -150,7 +150,7 @@ class TestRun:
     def test_another_writer_makes_it_end_with_3(self, tmp_path):
         with store.Store(tmp_path / "here", QUICK, "depth"):
             _, errors = call("resume", "here", code=3)
-        assert "another process is writing there: wait for it" in errors
+        assert "another process" in errors and "wait for it" in errors
 
 
 class TestResume:

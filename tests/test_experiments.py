@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from fromage_edu import Fromage
 from fromage_edu.data import digits
-from fromage_edu.experiments import depth, depth_results, record
+from fromage_edu.experiments import depth, record, tables
 from fromage_edu.experiments.stack import Stack, StackedFromage
 
 QUICK = depth.PRESETS["quick"]
@@ -257,7 +257,7 @@ def test_bad_points_and_networks_are_refused():
 
 
 def test_a_summary_needs_runs(quick_outcomes):
-    for empty in ([], depth_results.table([])):
+    for empty in ([], tables.table([])):
         with pytest.raises(ValueError, match="no runs to sum up: give what run_point returned"):
             depth.summarise(empty)
     with pytest.raises(TypeError, match="give a list of what run_point returned"):

@@ -162,12 +162,12 @@ def test_radial_slopes_are_taken_in_float64_and_differentiable():
         (
             lambda: radial_slopes([torch.ones(2)], [None]),
             TypeError,
-            "layer 1 of `gradients` is NoneType: give real tensors",
+            "layer 1 of `gradients` is NoneType: give real floating-point tensors",
         ),
         (
             lambda: radial_slopes([torch.ones(2) * 1j], [torch.ones(2)]),
             TypeError,
-            "layer 1 of `weights` is torch.complex64: give real tensors",
+            "layer 1 of `weights` is torch.complex64: give real floating-point tensors",
         ),
         (
             lambda: radial_slopes([torch.ones(2)], [torch.ones(3)]),

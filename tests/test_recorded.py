@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from fromage_edu import recorded
-from fromage_edu.experiments import depth
+from fromage_edu.experiments import depth, record
 
 
 @pytest.mark.parametrize("name", recorded.names())
@@ -118,12 +119,16 @@ def test_without_pandas_it_says_what_to_install(monkeypatch):
         recorded.load("depth_race")
 
 
-def test_the_recorded_race_was_run_with_the_present_settings():
-    for name in ("depth_race", "depth_finals"):
-        _, provenance = recorded.load(name)
-        for preset, config in provenance["config"].items():
-            as_json = json.loads(json.dumps(dataclasses.asdict(depth.PRESETS[preset])))
-            assert config == as_json
+@pytest.mark.parametrize("name", [name for name in recorded.names() if not name.endswith("_authors")])
+def test_our_records_were_run_with_the_present_settings(name):
+    _, provenance = recorded.load(name)
+    command, experiment = provenance["command"].rsplit(" ", 1)
+    assert command == "python -m fromage_edu.experiments.record" and experiment in record.RECORDED
+    presets = import_module(f"fromage_edu.experiments.{experiment}").PRESETS
+    assert provenance["config"]
+    for preset, config in provenance["config"].items():
+        assert config == json.loads(json.dumps(dataclasses.asdict(presets[preset])))
+    assert "edited" not in provenance["commit"] and provenance["commit"] != "unknown"
 
 
 def test_the_recorded_race_shows_what_the_intro_bets_on():

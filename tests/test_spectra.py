@@ -201,6 +201,11 @@ def test_spectral_shifts_of_batches_zeros_and_scales():
             TypeError,
             "layer 2 of `before` is a int: give a tensor",
         ),
+        (
+            lambda: spectral_shift(torch.ones(4, 2, 2), torch.ones(5, 2, 2)),
+            ValueError,
+            "`before` holds (4,) matrices and `after` (5,): compare as many with as many, or one with all",
+        ),
     ],
 )
 def test_messages(call, error, message):

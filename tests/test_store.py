@@ -1,13 +1,11 @@
 """The store of finished points: what it keeps through kills, full disks, torn lines, and what it refuses."""
 
 import json
-import math
 import os
 import re
 import subprocess
 import sys
 import textwrap
-import types
 from typing import NamedTuple
 
 import pytest
@@ -25,19 +23,6 @@ class Config(NamedTuple):
 class Point(NamedTuple):
     config: Config
     number: int
-
-
-class Outcome(NamedTuple):
-    rows: list
-    seconds: float
-
-
-def experiment(run_point=lambda point: Outcome([{"number": point.number, "loss": math.nan}], 0.5)):
-    """A module as the experiments are, of one row a point."""
-    module = types.ModuleType("fromage_edu.experiments.counting")
-    module.points = lambda config: [Point(config, number) for number in range(config.size)]
-    module.run_point, module.Outcome, module.PRESETS = run_point, Outcome, {"a, b": Config()}
-    return module
 
 
 def add(folder, *numbers):
@@ -198,6 +183,16 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_line_keeps_what_was_there(tmp_p
     assert there == f"True False {first}" and count == "2"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there a file that is open cannot be deleted")
+def test_nothing_is_written_into_a_file_that_was_deleted(tmp_path):
+    with Store(tmp_path, Config(), "counting") as kept:
+        kept.add(Point(Config(), 0), {})
+        (tmp_path / "points.jsonl").unlink()
+        with pytest.raises(FileNotFoundError, match="somebody has deleted the file: open the store again"):
+            kept.add(Point(Config(), 1), {})
+        assert Point(Config(), 1) not in kept
+
+
 def test_a_folder_that_cannot_be_is_named_with_the_way_out(tmp_path):
     (tmp_path / "file").write_text("no folder")
     for folder in (tmp_path / "file", tmp_path / "file" / "inside"):
@@ -218,14 +213,88 @@ def test_a_folder_without_permission_is_named(tmp_path, monkeypatch):
 @pytest.mark.skipif(store.fcntl is None, reason="no locks here")
 def test_a_second_writer_is_kept_out_until_the_first_is_gone(tmp_path):
     with Store(tmp_path, Config(), "counting") as first:
-        with pytest.raises(BlockingIOError, match="another process is writing there"):
+        with pytest.raises(BlockingIOError, match="another process, or a store that this one left open"):
             Store(tmp_path, Config(), "counting")
         first.add(Point(Config(), 0), {})
     add(tmp_path, 1)
     assert len(lines(tmp_path)) == 2
 
 
+@pytest.mark.parametrize("text", ["a line of notes\nthe last one", "one line without an end"])
+def test_a_file_that_no_store_wrote_is_left_as_it_is(text, tmp_path):
+    path = tmp_path / "points.jsonl"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="points.jsonl without the config.json .*: choose another folder"):
+        Store(tmp_path, Config(), "counting")
+    assert [file.name for file in tmp_path.iterdir()] == ["points.jsonl"] and path.read_text() == text
+
+
+def test_nothing_is_cut_off_a_file_that_is_refused(tmp_path):
+    add(tmp_path, 0)
+    path = tmp_path / "points.jsonl"
+    path.write_bytes(b"nonsense\n" + path.read_bytes() + b"half")
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="line 1 of"):
+        Store(tmp_path, Config(), "counting")
+    assert path.read_bytes() == before
+
+
+def test_a_write_that_was_interrupted_leaves_no_half_line(tmp_path, monkeypatch):
+    write = os.write
+
+    def interrupted(file, data):
+        write(file, data[:20])
+        raise KeyboardInterrupt
+
+    with Store(tmp_path, Config(), "counting") as kept:
+        monkeypatch.setattr(os, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            kept.add(Point(Config(), 0), {})
+        monkeypatch.undo()
+        kept.add(Point(Config(), 1), {})
+    assert [json.loads(line)["point"]["number"] for line in lines(tmp_path)] == [1]
+
+
+def test_a_half_line_that_cannot_be_cut_off_closes_the_store(tmp_path, monkeypatch):
+    write = os.write
+
+    def broken(*arguments):
+        if len(arguments[1:]) and isinstance(arguments[1], memoryview):
+            write(arguments[0], arguments[1][:20])
+        raise OSError(5, "Input/output error")
+
+    kept = Store(tmp_path, Config(), "counting")
+    kept.add(Point(Config(), 0), {})
+    monkeypatch.setattr(os, "write", broken)
+    monkeypatch.setattr(os, "ftruncate", broken)
+    with pytest.raises(OSError, match="Input/output error: make room and run again; 1 finished points"):
+        kept.add(Point(Config(), 1), {})
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="is closed: open it again"):
+        kept.add(Point(Config(), 1), {})
+    add(tmp_path, 1)
+    assert [json.loads(line)["point"]["number"] for line in lines(tmp_path)] == [0, 1]
+
+
 class TestConfig:
+    @pytest.mark.parametrize("bad", [b"", b"{", b"[]", b"null", b"\xff"])
+    def test_one_that_something_else_has_changed_is_named(self, bad, tmp_path):
+        add(tmp_path, 0)
+        path = tmp_path / "config.json"
+        whole = path.read_bytes()
+        path.write_bytes(bad)
+        for _ in range(2):  # The refused one has let go of the folder.
+            with pytest.raises(ValueError, match="config.json is not what a store writes: .*put it back"):
+                Store(tmp_path, Config(), "counting")
+        path.write_bytes(whole)
+        add(tmp_path, 1)
+        assert len(lines(tmp_path)) == 2
+
+    def test_one_that_json_cannot_hold_lets_go_of_the_folder(self, tmp_path):
+        with pytest.raises(TypeError, match="a store holds text, numbers"):
+            Store(tmp_path, {1, 2}, "counting")
+        add(tmp_path, 0)
+
     def test_it_is_there_before_the_first_point_and_says_where_the_numbers_come_from(self, tmp_path):
         add(tmp_path)
         about = json.loads((tmp_path / "config.json").read_text())
@@ -314,6 +383,12 @@ class TestKey:
         assert lines(tmp_path) == []
 
 
+def test_a_point_that_is_not_finished_has_no_outcome(tmp_path):
+    with Store(tmp_path, Config(), "counting") as kept:
+        with pytest.raises(KeyError, match="is not in .*: ask `point in store` first"):
+            kept[Point(Config(), 0)]
+
+
 def test_a_point_is_added_once_and_only_while_the_store_is_open(tmp_path):
     kept = Store(tmp_path, Config(), "counting")
     kept.add(Point(Config(), 0), {})
@@ -324,48 +399,3 @@ def test_a_point_is_added_once_and_only_while_the_store_is_open(tmp_path):
     with pytest.raises(ValueError, match="is closed: open it again"):
         kept.add(Point(Config(), 1), {})
     assert len(lines(tmp_path)) == 1
-
-
-class TestRun:
-    def test_it_goes_on_where_it_ended_and_gives_the_same(self, tmp_path):
-        ran, done = [], []
-
-        def run_point(point):
-            if len(ran) == 2:
-                raise KeyboardInterrupt
-            ran.append(point.number)
-            return Outcome([{"number": point.number, "loss": math.inf}], 0.5)
-
-        counting = experiment(run_point)
-        with pytest.raises(KeyboardInterrupt):
-            store.run(counting, Config(), folder=tmp_path, progress=done.append)
-        assert ran == [0, 1] and done == ["1 of 3: number 0, 0 s", "2 of 3: number 1, 0 s"]
-        ran.clear()
-        outcomes = store.run(counting, Config(), folder=tmp_path, progress=done.append)
-        assert ran == [2] and [outcome.rows[0]["number"] for outcome in outcomes] == [0, 1, 2]
-        assert outcomes == store.run(experiment(None), Config(), folder=tmp_path)
-        ran.clear()
-        with pytest.raises(KeyboardInterrupt):
-            store.run(counting, Config())  # Without a folder all run again.
-        assert ran == [0, 1]
-
-    @pytest.mark.parametrize("module", [norms, perturbation, depth])
-    def test_an_experiment_comes_back_from_the_folder_as_it_went_in(self, module, tmp_path):
-        config = module.PRESETS["quick"]
-        if module is norms:
-            config = norms.Config(networks=["plain"], seeds=[5], width=4, hidden=1, epochs=1)
-        plain = store.run(module, config)
-        kept = store.run(module, config, folder=tmp_path)
-        again = store.run(
-            types.SimpleNamespace(**{**vars(module), "run_point": None}), config, folder=tmp_path
-        )
-        assert again == kept and type(again[0]) is type(plain[0])
-        assert [outcome[:-1] for outcome in kept] == [outcome[:-1] for outcome in plain]
-
-    def test_presets_have_a_folder_each(self, tmp_path):
-        said = []
-        outcomes, configs = store.run_presets(experiment(), ["a, b"], keep=tmp_path, progress=said.append)
-        assert len(outcomes) == 3 and configs == {"a, b": {"size": 3, "lr": 0.1}}
-        assert len(lines(tmp_path / "a-b")) == 3 and said[0].startswith("a, b: 1 of 3")
-        with pytest.raises(ValueError, match="no preset is named 'c'; there are 'a, b'"):
-            store.run_presets(experiment(), ["a, b", "c"])

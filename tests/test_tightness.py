@@ -1,7 +1,6 @@
 """The search for the tightest networks: its parts, its record, and what pages quote of it."""
 
 import dataclasses
-import json
 import sys
 
 import pytest
@@ -91,10 +90,8 @@ def test_the_command_writes_a_record(tmp_path, monkeypatch):
 
 
 class TestRecord:
-    def test_it_was_run_with_the_present_settings(self):
-        table, provenance = recorded.load("bound_ratios")
-        expected = {"paper": dataclasses.asdict(PRESETS["paper"])}
-        assert provenance["config"] == json.loads(json.dumps(expected))
+    def test_every_inequality_is_there(self):
+        table, _ = recorded.load("bound_ratios")
         assert list(table["bound"]) == list(CASES)
         assert list(table["result"]) == [case.result for case in CASES.values()]
 

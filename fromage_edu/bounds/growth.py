@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from fromage_edu.bounds.core import Bound
-from fromage_edu.spectra import working_dtype
 from fromage_edu.trust import deep_relative_trust
+from fromage_edu.trust.precision import working_dtype
 
 __all__ = ["exponential_bound"]
 

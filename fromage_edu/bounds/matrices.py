@@ -18,14 +18,8 @@ from fromage_edu.bounds.core import (
     log_square_ratio,
 )
 from fromage_edu.networks import check_matrix, weight_matrices
-from fromage_edu.spectra import (
-    check_pair,
-    check_same_shapes,
-    condition_number,
-    result_dtype,
-    singular_values,
-    working_dtype,
-)
+from fromage_edu.spectra import check_pair, check_same_shapes, condition_number, singular_values
+from fromage_edu.trust.precision import result_dtype, working_dtype
 
 __all__ = [
     "MatvecBounds",

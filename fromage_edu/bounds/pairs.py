@@ -13,7 +13,8 @@ from fromage_edu.bounds.core import Bound, HypothesisError, LogBound, from_logs,
 from fromage_edu.bounds.transmissions import Transmission, name_of
 from fromage_edu.bounds.transmissions import transmission as closed_form
 from fromage_edu.networks import Perceptron, check_nonlinearity, weight_matrices
-from fromage_edu.spectra import check_same_shapes, condition_number, result_dtype, working_dtype
+from fromage_edu.spectra import check_same_shapes, condition_number
+from fromage_edu.trust.precision import result_dtype, working_dtype
 
 Network: TypeAlias = Perceptron | Sequence[Tensor]
 """A perceptron, or its matrices W_1, …, W_L, each (..., n_l, n_{l−1}), with φ after each."""

@@ -30,7 +30,6 @@ from fromage_edu.experiments.depth_results import (
     figure,
     race_figure,
     summarise,
-    table,
 )
 from fromage_edu.experiments.settings import (
     ADAM,
@@ -45,6 +44,7 @@ from fromage_edu.experiments.settings import (
     whole,
 )
 from fromage_edu.experiments.stack import Stack
+from fromage_edu.experiments.tables import table
 from fromage_edu.networks import Perceptron
 
 __all__ = [

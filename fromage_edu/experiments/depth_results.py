@@ -4,35 +4,12 @@ from __future__ import annotations
 
 from fromage_edu import figures
 from fromage_edu.experiments.settings import TINY_EPS
+from fromage_edu.experiments.tables import rows_of, table
 
-__all__ = ["CHANCE", "LEARNS", "best_learning_rates", "figure", "race_figure", "summarise", "table"]
+__all__ = ["CHANCE", "LEARNS", "best_learning_rates", "figure", "race_figure", "summarise"]
 
 #: Networks that ignore their input stay near 1/10; these two accuracies leave a margin on either side.
 CHANCE, LEARNS = 0.15, 0.25
-
-
-def table(rows):
-    """Tidy rows as a pandas table.
-
-    Args:
-        rows: dictionaries with the same keys, or a table already.
-
-    Returns:
-        The pandas `DataFrame`.
-
-    Raises:
-        ImportError: without pandas, with the command that installs it.
-
-    >>> table([{"seed": 1, "loss": 0.5}])["loss"].tolist()
-    [0.5]
-    """
-    try:
-        import pandas
-    except ImportError as error:
-        raise ImportError(
-            "tables need pandas, which is not installed: pip install 'fromage-edu[notebooks]'"
-        ) from error
-    return pandas.DataFrame(rows)
 
 
 def summarise(outcomes):
@@ -56,15 +33,7 @@ def summarise(outcomes):
     >>> summary["runs"].tolist()
     [2, 2, 2, 2]
     """
-    if hasattr(outcomes, "groupby"):
-        finals = outcomes
-    else:
-        for outcome in outcomes:
-            if not hasattr(outcome, "finals"):
-                raise TypeError(f"an outcome is {outcome!r:.60}: give a list of what run_point returned")
-        finals = table([row for outcome in outcomes for row in outcome.finals])
-    if not len(finals):
-        raise ValueError("there are no runs to sum up: give what run_point returned for at least one point")
+    finals = rows_of(outcomes, "finals")
     summary = (
         finals.groupby(["dtype", "depth", "entrant", "lr"], sort=False)
         .agg(

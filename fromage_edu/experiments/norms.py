@@ -28,8 +28,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 from fromage_edu import figures
 from fromage_edu.data import digits
 from fromage_edu.experiments import store
-from fromage_edu.experiments.depth_results import table
 from fromage_edu.experiments.settings import distinct, number, whole
+from fromage_edu.experiments.tables import rows_of, table
 from fromage_edu.optim import Fromage
 from fromage_edu.training import seeded
 
@@ -340,7 +340,7 @@ def summarise(outcomes):
     >>> summary[summary["layer"] == 1]["step"].tolist()
     [0, 22, 44]
     """
-    rows = _rows(outcomes)
+    rows = rows_of(outcomes)
     rows = rows.assign(cosine=rows["cosine"].abs())
     keys = ["network", "optimizer", "lr", "layer", "invariant", "step"]
     return (
@@ -355,19 +355,6 @@ def summarise(outcomes):
         )
         .reset_index()
     )
-
-
-def _rows(outcomes):
-    if hasattr(outcomes, "groupby"):
-        rows = outcomes
-    else:
-        for outcome in outcomes:
-            if not hasattr(outcome, "rows"):
-                raise TypeError(f"an outcome is {outcome!r:.60}: give a list of what run_point returned")
-        rows = table([row for outcome in outcomes for row in outcome.rows])
-    if not len(rows):
-        raise ValueError("there are no runs to sum up: give what run_point returned for at least one point")
-    return rows
 
 
 def figure(summary):

@@ -26,10 +26,10 @@ from torch.nn.functional import cross_entropy
 
 from fromage_edu.data import digits
 from fromage_edu.experiments import store
-from fromage_edu.experiments.depth_results import table
 from fromage_edu.experiments.perturbation_results import figure, growth, slices_figure, summarise
 from fromage_edu.experiments.settings import distinct, number, whole
 from fromage_edu.experiments.stack import StackedFromage
+from fromage_edu.experiments.tables import table
 from fromage_edu.networks import Perceptron
 
 __all__ = [

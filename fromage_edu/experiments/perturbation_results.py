@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fromage_edu import figures
-from fromage_edu.experiments.depth_results import table
+from fromage_edu.experiments.tables import rows_of, table
 
 __all__ = ["figure", "growth", "slices_figure", "summarise"]
 
@@ -32,7 +32,7 @@ def summarise(outcomes):
     >>> summary[["eta", "slices"]].values.tolist()
     [[0.0, 6.0], [0.01, 6.0], [0.1, 6.0]]
     """
-    rows = _slices(outcomes)
+    rows = rows_of(outcomes)
     slices = rows.groupby([*_columns(rows, KIND), "eta"], sort=False)
     columns = {"slices": slices.size()}
     for name in ("change", "loss"):
@@ -54,7 +54,7 @@ def growth(outcomes, first: float = 0.01):
         A pandas table: layers, residual, width, slices (how many), change (median at `first`), growth
         (median over the slices of the change at the largest η over that at `first`), growth_low and
         growth_high (quartiles), growth_least and growth_most; loss (median at the largest η), loss_least and
-        loss_most; silent (how many slices end in a network that passes no gradient to its first layer).
+        loss_most.
 
     Raises:
         ImportError: without pandas, with the command that installs it.
@@ -65,7 +65,7 @@ def growth(outcomes, first: float = 0.01):
     >>> growth([run_point(points(PRESETS["quick"])[0])])["slices"].tolist()
     [6]
     """
-    rows = _slices(outcomes)
+    rows = rows_of(outcomes)
     etas = sorted(rows["eta"].unique().tolist())
     if first not in etas[1:-1]:
         raise ValueError(f"first is {first!r}: give an eta between 0 and the largest, one of {etas[1:-1]}")
@@ -73,11 +73,7 @@ def growth(outcomes, first: float = 0.01):
     keys = _columns(rows, (*KIND, *SLICE))
     before, after = (rows[rows["eta"] == eta].set_index(keys) for eta in (first, last))
     return (
-        after.assign(
-            change_first=before["change"],
-            growth=after["change"] / before["change"],
-            silent=after["change"] == 1,
-        )
+        after.assign(change_first=before["change"], growth=after["change"] / before["change"])
         .groupby(_columns(rows, KIND), sort=False)
         .agg(
             slices=("growth", "size"),
@@ -90,7 +86,6 @@ def growth(outcomes, first: float = 0.01):
             loss=("loss", "median"),
             loss_least=("loss", "min"),
             loss_most=("loss", "max"),
-            silent=("silent", "sum"),
         )
         .reset_index()
     )
@@ -98,19 +93,6 @@ def growth(outcomes, first: float = 0.01):
 
 def _columns(rows, names) -> list[str]:
     return [name for name in names if name in rows]
-
-
-def _slices(outcomes):
-    if hasattr(outcomes, "groupby"):
-        rows = outcomes
-    else:
-        for outcome in outcomes:
-            if not hasattr(outcome, "rows"):
-                raise TypeError(f"an outcome is {outcome!r:.60}: give a list of what run_point returned")
-        rows = table([row for outcome in outcomes for row in outcome.rows])
-    if not len(rows):
-        raise ValueError("there are no runs to sum up: give what run_point returned for at least one point")
-    return rows
 
 
 def figure(summary):
@@ -155,7 +137,7 @@ def slices_figure(outcomes):
         TypeError: for a list of anything else.
         ValueError: for an empty list or table.
     """
-    rows = _slices(outcomes)
+    rows = rows_of(outcomes)
     with figures.style():
         import matplotlib.pyplot as plt
 

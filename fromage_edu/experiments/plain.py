@@ -35,7 +35,8 @@ def plain(thing):
     if thing is None or isinstance(thing, str | int | float):
         return thing
     raise TypeError(
-        f"{thing!r:.60} is a {type(thing).__name__}: a store holds text, numbers, lists, dictionaries"
+        f"{thing!r:.60} is a {type(thing).__name__}: a store holds text, numbers, lists, dictionaries; "
+        "of arrays and tensors give .tolist()"
     )
 
 

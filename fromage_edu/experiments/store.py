@@ -12,6 +12,7 @@ Numbers that JSON has no name for are written as `NaN` and `Infinity`, as Python
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -116,7 +117,7 @@ def _rows(path: Path, text: bytes) -> list[dict]:
         try:
             row = json.loads(line)
             row["key"], row["outcome"] if "error" not in row else row["traceback"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(
                 f"line {number} of {path} is no finished point: something else has changed the file; "
                 "delete the line, and its point runs again"
@@ -137,8 +138,8 @@ class Store:
         torn: whether a line was cut off that a killed process had not finished.
 
     Raises:
-        ValueError: if the folder holds another experiment or configuration, or a line that is no point.
-        BlockingIOError: while another process writes there.
+        ValueError: if the folder holds another experiment or configuration, or what no store has written.
+        BlockingIOError: while another process, or another store of this one, writes there.
         OSError: if the folder or its files cannot be written.
 
     >>> import tempfile
@@ -162,9 +163,9 @@ class Store:
             self._lock()
             self._describe({"experiment": experiment, "config": plain(config)})
             self._outcomes = self._read()
-        except OSError as error:
+        except BaseException as error:
             self.close()
-            if isinstance(error, BlockingIOError):
+            if not isinstance(error, OSError) or isinstance(error, BlockingIOError):
                 raise
             # The same kind of error, and the way out.
             raise type(error)(
@@ -172,9 +173,6 @@ class Store:
                 f"{error.strerror}: choose a folder that can be written, or make room",
                 str(folder),
             ) from error
-        except ValueError:
-            self.close()
-            raise
 
     def _lock(self) -> None:
         """Keep other writers out; the system lets go when this process ends, however it ends."""
@@ -185,7 +183,8 @@ class Store:
         except BlockingIOError as error:
             raise BlockingIOError(
                 error.errno,
-                "another process is writing there: wait for it, or choose another folder",
+                "another process, or a store that this one left open, is writing there: "
+                "wait for it, close it, or choose another folder",
                 str(self.folder),
             ) from error
 
@@ -193,7 +192,7 @@ class Store:
         """Write config.json, or hold what it says against what is wanted."""
         path = self.folder / "config.json"
         if path.exists():
-            there = json.loads(path.read_text(encoding="utf-8"))
+            there = self._described(path)
             for name, value in wanted.items():
                 if there.get(name) != json.loads(json.dumps(value)):
                     raise ValueError(
@@ -201,6 +200,11 @@ class Store:
                         "choose another folder, or delete this one"
                     )
             return
+        if os.fstat(self._file).st_size:
+            raise ValueError(
+                f"{self.folder} holds a points.jsonl without the config.json that says of what: "
+                "choose another folder, or put the file back"
+            )
         text = json.dumps(wanted | recorded.provenance() | {"code": code_version()}, indent=2) + "\n"
         aside = path.with_suffix(".aside")
         with open(aside, "w", encoding="utf-8") as file:
@@ -209,6 +213,18 @@ class Store:
             os.fsync(file.fileno())
         aside.replace(path)
         _flush_names(self.folder)
+
+    def _described(self, path: Path) -> dict:
+        try:
+            there = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(there, dict):
+                return there
+        except ValueError:
+            pass
+        raise ValueError(
+            f"{path} is not what a store writes: something else has changed it; "
+            "put it back, or choose another folder"
+        )
 
     def _read(self) -> dict:
         """The outcomes by key; what a killed process left of a last line is cut off."""
@@ -229,7 +245,7 @@ class Store:
             outcome: of what JSON can hold.
 
         Raises:
-            OSError: if there is no room; what was kept before stays.
+            OSError: if there is no room, or the file was deleted; what was kept before stays.
             TypeError: for an outcome that holds something else.
             ValueError: for a point that is kept already, or after `close`.
         """
@@ -257,6 +273,12 @@ class Store:
             raise ValueError(f"the store in {self.folder} is closed: open it again")
         if name in self._outcomes:
             raise ValueError(f"{point!r:.80} is in {self.folder} already: ask `point in store` first")
+        if not os.fstat(self._file).st_nlink:
+            raise FileNotFoundError(
+                errno.ENOENT,
+                "somebody has deleted the file: open the store again, to begin anew, or put the folder back",
+                str(self.folder / "points.jsonl"),
+            )
         row = {"key": name, "point": plain(point)} | result
         rest = memoryview((json.dumps(row) + "\n").encode())
         length = len(rest)
@@ -264,8 +286,13 @@ class Store:
             while rest:
                 rest = rest[os.write(self._file, rest) :]
             os.fsync(self._file)
-        except OSError as error:
-            os.ftruncate(self._file, self._length)
+        except BaseException as error:
+            try:
+                os.ftruncate(self._file, self._length)
+            except OSError:
+                self.close()  # Nothing may follow half a line; opened again, the store cuts it off.
+            if not isinstance(error, OSError):
+                raise
             raise type(error)(
                 error.errno,
                 f"{error.strerror}: make room and run again; {len(self._outcomes)} finished points are kept",
@@ -279,8 +306,11 @@ class Store:
         return key(point) in self._outcomes
 
     def __getitem__(self, point):
-        """The outcome of a finished point, as JSON gives it back."""
-        return self._outcomes[key(point)]
+        """The outcome of a finished point, as JSON gives it back; KeyError for one that is not finished."""
+        name = key(point)
+        if name not in self._outcomes:
+            raise KeyError(f"{point!r:.80} is not in {self.folder}: ask `point in store` first")
+        return self._outcomes[name]
 
     def __len__(self) -> int:
         """How many points are finished, of this code and of others."""

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from fromage_edu import bounds, figures
 from fromage_edu.bounds import Bound, LogBound
 from fromage_edu.experiments import store
-from fromage_edu.experiments.depth_results import table
+from fromage_edu.experiments.tables import table
 
 __all__ = [
     "CASES",

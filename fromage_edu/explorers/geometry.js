@@ -84,9 +84,10 @@ export function spectralChange(weight, after) {
   return { before, after: values, used, budget: frobenius(combine(1, after, -1, weight)) };
 }
 
-// What is left of a singular value that was taken away is rounding: κ is infinite.
-export const conditionNumber = (values) =>
-  values.at(-1) > 1e-14 * values[0] ? values[0] / values.at(-1) : Infinity;
+// What is left of a singular value that was taken away is rounding, as is all of a matrix that was taken away: κ is
+// infinite. `whole` is the largest singular value there was.
+export const conditionNumber = (values, whole = 0) =>
+  values.at(-1) > 1e-14 * Math.max(values[0], whole) ? values[0] / values.at(-1) : Infinity;
 
 const ORDER = 4;
 // Two rotations, a gradient of noise, and one of rank one, as a single example makes it; the same in every browser.

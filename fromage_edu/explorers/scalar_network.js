@@ -183,7 +183,11 @@ const map = {
   draw(state, { box, X, Y, size }) {
     const { u, v } = terms(state);
     const grip = [clamp(X(u), box.left, box.right), clamp(Y(v), box.top, box.bottom)];
-    const met = [-16, 24].map((dy) => [X(1), Y(1) + dy, "middle"]).reverse();
+    // Above the mark it stands a little to the right, clear of the level's name.
+    const met = [
+      [X(1), Y(1) + 24, "middle"],
+      [X(1) + 8, Y(1) - 16, "middle"],
+    ];
     const cancels = [
       [X(-0.46), Y(0.7), "end"],
       [X(-0.5), Y(1.1), "end"],

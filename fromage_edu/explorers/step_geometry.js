@@ -8,19 +8,26 @@ const inPlane = ({ view }) => view < 3;
 
 // ---- words and numbers
 
+// A factor near 1 with enough digits to tell it from 1: 1.000005.
+function factor(x) {
+  const gap = Math.abs(x - 1);
+  return gap > 1e-7 && gap < 5e-4 ? plain(x, 2 - Math.floor(Math.log10(gap))) : number(x, 4);
+}
+
 function stepSaid(state) {
   const c = cosineOf(state);
   const { four, fromage } = stepsIn(state);
-  const scale = "However long g is, only SGD's step depends on it.";
+  const scale = "The length of g matters to SGD alone.";
   if (c === 0)
     return (
-      "g stands at a right angle to W, as it does wherever the loss ignores the scale of W: equation (4) lengthens W " +
-      `by √(1 + η²) = ${number(four.norm, 4)}, and Fromage's factor takes exactly that back. W turns by arctan η = ` +
-      `${turned(fromage.turn)}. ${scale}`
+      "g stands at a right angle to W, as it does wherever the loss ignores the scale of W: equation (4) makes W " +
+      `√(1 + η²) = ${factor(four.norm)} times as long, and Fromage's factor takes exactly that back. W turns by ` +
+      `arctan η = ${turned(fromage.turn)}. ${scale}`
     );
-  const lean = c > 0 ? "towards" : "away from";
+  const stands =
+    Math.abs(c) === 1 ? `points ${c > 0 ? "along" : "against"}` : `leans ${c > 0 ? "towards" : "away from"}`;
   return (
-    `g leans ${lean} W, c = ${number(c)}: Fromage multiplies the norm by ${number(fromage.norm, 4)} and moves W by ` +
+    `g ${stands} W, c = ${cosineSaid(c)}: Fromage multiplies the norm by ${factor(fromage.norm)} and moves W by ` +
     `${percent(fromage.change)} of its norm, where η is ${plainPercent(state.lr)}. Only at a right angle is the norm kept. ${scale}`
   );
 }
@@ -34,12 +41,12 @@ function pathSaid(state) {
   if (c === 0)
     return (
       "Where the loss ignores the scale of W, every gradient stands at a right angle to it. After " +
-      `${times} equation (4) has made W √(1 + η²)ᵗ = ${number(grown, 4)} times as long; Fromage has stayed on the ` +
+      `${times} equation (4) has made W √(1 + η²)ᵗ = ${factor(grown)} times as long; Fromage has stayed on the ` +
       `circle, and both have turned by t arctan η = ${way}.`
     );
   return (
-    `A cosine of ${number(c)} that persists: every step of Fromage multiplies the norm by ${number(normFactor(state.lr, c), 4)}, ` +
-    `${times} by ${number(kept, 4)}; equation (4) comes to ${number(grown, 4)}. Fromage keeps the norm at a right angle only.`
+    `A cosine of ${cosineSaid(c)} that persists: every step of Fromage multiplies the norm by ` +
+    `${factor(normFactor(state.lr, c))}, ${times} by ${factor(kept)}; equation (4) comes to ${factor(grown)}. Fromage keeps the norm at a right angle only.`
   );
 }
 
@@ -53,18 +60,30 @@ const GIVEN = [
 
 function spectrumSaid(state) {
   const { fromage, polar } = spectraOf(state);
-  const [was, is] = [fromage.before, fromage.after].map(conditionNumber);
+  const before = conditionNumber(fromage.before);
+  const [one, other] = [fromage, polar].map((change) => {
+    const [was, is] = [kappa(before), kappa(conditionAfter(change))];
+    const gone = change.after[0] < 1e-14 * change.before[0];
+    const way = was === is ? `stays ${is}` : `goes from ${was} to ${is}`;
+    return {
+      ruined: !gone && conditionAfter(change) > 9.9 * before,
+      said: (name) => (gone ? "nothing is left of W" : `${name} ${way}`),
+    };
+  });
   const ruin =
-    is > 9.9 * was ? " Mirsky's budget is spent on absolute changes: it does not protect a small singular value." : "";
+    one.ruined || other.ruined
+      ? " Mirsky's budget is spent on absolute changes: it does not protect a small singular value."
+      : "";
   return (
-    `${GIVEN[state.matrix]}: Fromage spends ${percent(share(fromage), 2)} of Mirsky's budget, and the condition number ` +
-    `goes from ${kappa(fromage.before)} to ${kappa(fromage.after)}. The polar step spends ${percent(share(polar), 2)} of ` +
-    `its own, and it goes to ${kappa(polar.after)}.${ruin}`
+    `${GIVEN[state.matrix]}: Fromage spends ${percent(share(fromage), 2)} of Mirsky's budget, and ` +
+    `${one.said("the condition number")}. The polar step spends ${percent(share(polar), 2)} of its own, and ${other.said("it")}.${ruin}`
   );
 }
 
 const [W, g, eta, c, t] = ["W", "g", "η", "c", "t"].map((name) => `<var>${name}</var>`);
-const ofW = (norm) => `${number(norm, 4)} ‖${W}‖`;
+const ofW = (norm) => `${factor(norm)} ‖${W}‖`;
+// 1 and −1 are exact.
+const cosineSaid = (c) => (Math.abs(c) === 1 ? plain(c) : number(c));
 
 function stepRows(state) {
   const { sgd, four, fromage } = stepsIn(state);
@@ -80,7 +99,7 @@ function stepRows(state) {
       formula: [
         `equation (4) over s = √(1 + ${eta}²):`,
         ...moved(fromage),
-        `‖${W}′‖²/‖${W}‖² = 1 − 2${eta}${c}/(1 + ${eta}²) = ${number(fromage.norm ** 2, 4)}`,
+        `‖${W}′‖²/‖${W}‖² = 1 − 2${eta}${c}/(1 + ${eta}²) = ${factor(fromage.norm ** 2)}`,
         `‖Δ${W}‖/‖${W}‖ = √(2(1 − 1/s)(1 + ${eta}${c}/s)) = ${number(fromage.change)}`,
       ],
     },
@@ -90,7 +109,7 @@ function stepRows(state) {
 function pathRows(state) {
   const [lr, cos, count] = [state.lr, cosineOf(state), countOf(state)];
   const power = `<sup>${t}/2</sup>`;
-  const each = (corrected) => `each step × ${number(normFactor(lr, cos, corrected), 4)}`;
+  const each = (corrected) => `each step × ${factor(normFactor(lr, cos, corrected))}`;
   return [
     {
       ...{ kind: "uncorrected", name: "equation (4)", value: ofW(normAfter(lr, cos, count, false)) },
@@ -102,7 +121,7 @@ function pathRows(state) {
     },
     {
       ...{ kind: "truth", name: "both turn by", value: turned(count * turn(lr, cos)) },
-      formula: [`${t} times ${turned(turn(lr, cos))}`, `with ${c} = ${number(cos)}`],
+      formula: [`${t} times ${turned(turn(lr, cos))}`, `with ${c} = ${cosineSaid(cos)}`],
     },
   ];
 }
@@ -110,7 +129,7 @@ function pathRows(state) {
 function spectrumRows(state) {
   const { fromage, polar, norm } = spectraOf(state);
   const row = (kind, name, step, change) => ({
-    ...{ kind, name, value: `κ = ${kappa(change.after)}` },
+    ...{ kind, name, value: `κ = ${kappa(conditionAfter(change))}` },
     formula: [
       step,
       `√Σ(σ̃ − σ)² = ${percent(change.used / norm)}`,
@@ -119,7 +138,7 @@ function spectrumRows(state) {
   });
   return [
     {
-      ...{ kind: "truth", name: "before", value: `κ = ${kappa(fromage.before)}` },
+      ...{ kind: "truth", name: "before", value: `κ = ${kappa(conditionNumber(fromage.before))}` },
       formula: ["largest over smallest singular value"],
     },
     row("fromage", "Fromage", `(${W} − ${eta} ‖${W}‖/‖${g}‖ ${g})/√(1 + ${eta}²):`, fromage),

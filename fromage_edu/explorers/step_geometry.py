@@ -17,8 +17,7 @@ class StepGeometry(Explorer):
         weight_norm: ‖W‖ in view 1, 0.2…2.
         direction: of W in the plane, in degrees, −180…180; no number depends on it.
         steps: how many in view 2, 1…100.
-        matrix: the gradient in view 3: 1 of noise, 2 of rank one, 3 along W, 4 along the weakest singular
-            direction of a diagonal W alone.
+        matrix: the gradient in view 3: 1 noise, 2 rank one, 3 along W, 4 the weakest direction of W alone.
         conditioning: condition number of W in view 3, 1…1000.
 
     >>> StepGeometry(view=2, lr=0.1).steps

@@ -197,13 +197,16 @@ const manySteps = {
     };
   },
   grips: [
-    // The end is wound along the path, by as many steps as the hand has turned it.
+    // The end is wound along the path, by as many steps as the hand has turned it. The frame, which lasts as long as
+    // the hand holds, counts on beyond the first and the last step, or the end would leap from one to the other.
     (point, frame, state) => {
       const by = degreesOf(turn(state.lr, cosineOf(state))) * -Math.sign(state.angle);
       if (Math.abs(by) < 1e-6) return {};
+      const at = polar(point, frame).turn - state.direction;
       const { last } = pathIn(frame, state, true);
-      const more = wrapped(polar(point, frame).turn - state.direction - by * last) / by;
-      return { steps: clamp(Math.round(last + more), 1, MANY) };
+      const { count, turned: before } = frame.wound ?? { count: last, turned: by * last };
+      frame.wound = { count: count + wrapped(at - before) / by, turned: at };
+      return { steps: clamp(Math.round(frame.wound.count), 1, MANY) };
     },
   ],
   describe(state) {
@@ -221,10 +224,8 @@ const spectraFor = remembered(spectra);
 const spectraOf = ({ matrix, conditioning, lr }) =>
   spectraFor(clamp(Math.round(matrix), 1, 4), conditioning, lr);
 const share = ({ used, budget }) => (budget > 0 ? Math.min(1, used / budget) : 0);
-const kappa = (values) => {
-  const value = conditionNumber(values);
-  return Number.isFinite(value) ? number(value) : "∞";
-};
+const conditionAfter = ({ before, after }) => conditionNumber(after, before[0]);
+const kappa = (value) => (Number.isFinite(value) ? number(value) : "∞");
 
 const singular = {
   tab: "Singular values",
@@ -299,10 +300,10 @@ const singular = {
   describe(state) {
     const { fromage, polar } = spectraOf(state);
     const one = (name, change) =>
-      `${name} makes it ${kappa(change.after)} and uses ${percent(share(change), 2)} of Mirsky's budget`;
+      `${name} makes it ${kappa(conditionAfter(change))} and uses ${percent(share(change), 2)} of Mirsky's budget`;
     return (
       `Singular values of W, ${fromage.before.map((value) => number(value)).join(", ")}, and after a step. The condition ` +
-      `number is ${kappa(fromage.before)}; ${one("Fromage", fromage)}, ${one("the polar step", polar)}.`
+      `number is ${kappa(conditionNumber(fromage.before))}; ${one("Fromage", fromage)}, ${one("the polar step", polar)}.`
     );
   },
 };

@@ -107,7 +107,10 @@ const trust = {
         clipped({ ...strip, bottom: strip.bottom + 2, right: strip.right + 1 }, path(ratio, "fx-line truth")) +
         line(x, high, x, low, "fx-guide") +
         tag("circle", { cx: x, cy: low, r: 4.5, class: "fx-mark surrogate" }) +
-        tag("circle", { cx: x, cy: R(Math.min(here.ratio, MOST)), r: 4, class: "fx-mark" }) +
+        // A ratio above the strip is an arrow at its top.
+        (here.ratio > MOST
+          ? tag("path", { d: `M${px(x - 5)} ${px(strip.top + 8)}l5 -8l5 8Z`, class: "fx-head" })
+          : tag("circle", { cx: x, cy: R(here.ratio), r: 4, class: "fx-mark" })) +
         (depth > 1 ? place(left, whole) : "") +
         (together ? label(root + 5, box.bottom - 2, `√L = ${number(Math.sqrt(depth))}`, "bound") : "") +
         label(strip.left + 6, strip.top + 12, "D′/D") +
@@ -133,7 +136,7 @@ const layer = {
   title(state) {
     const depth = depthOf(state);
     const powers = depth === 1 ? "r²/2" : `r${superscript(2 * depth)}/${2 * depth}`;
-    return `Drag the minimum of −t r + ${powers}, in units of t. Dots: the minima of depths 1 to 20`;
+    return `Drag the minimum of −t r + ${powers}, in units of t. Dots: the minima of other depths`;
   },
   jump: true,
   frame(state, { width, height }) {

@@ -11,6 +11,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from fromage_edu.optim.layout import in_memory_order
+
 # Elements. Above SMALL a tensor's own calls matter less. The workspace holds twice as many, weights and
 # gradients: a MB of float32, half of a processor's cache.
 SMALL = 16384
@@ -162,14 +164,3 @@ def _piece(length: int) -> int:
     """The longest piece up to 768 that leaves no rest, if one of a useful length does."""
     divisors = (piece for piece in range(LONGEST_ROW, LONGEST_ROW // 4, -1) if length % piece == 0)
     return next(divisors, LONGEST_ROW)
-
-
-def in_memory_order(weight: Tensor, grad: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Both as contiguous views, if they are dense in one common order (channels last, transposed)."""
-    if weight.shape != grad.shape or grad.is_neg():  # to be negated when read, which no pointer tells
-        return None
-    if weight.is_contiguous() and grad.is_contiguous():
-        return weight, grad
-    order = sorted(range(weight.dim()), key=weight.stride, reverse=True)
-    weight, grad = weight.permute(order), grad.permute(order)
-    return (weight, grad) if weight.is_contiguous() and grad.is_contiguous() else None

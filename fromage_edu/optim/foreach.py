@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from fromage_edu.optim.cpu import in_memory_order
+from fromage_edu.optim.layout import in_memory_order
 from fromage_edu.optim.update import scalar
 
 # Elements. Float64 copies are made of one piece at a time; they stay in the cache, of a GPU or of a CPU.

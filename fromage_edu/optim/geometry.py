@@ -10,7 +10,7 @@ from numbers import Real
 import torch
 from torch import Tensor
 
-from fromage_edu.trust.distances import working_dtype
+from fromage_edu.trust.precision import as_float, working_dtype
 
 __all__ = ["norm_factor", "norm_growth", "relative_change", "turn"]
 
@@ -74,8 +74,9 @@ def relative_change(lr: float | Tensor, cosine: float | Tensor, *, norm_correcti
     if not norm_correction:
         return lr.clone()
     s = _length(lr)
+    step = lr / s
     # W loses (1 − 1/s) = η²/(s(1 + s)) of its length, and the step ηc/s more.
-    return torch.hypot(lr * (lr / (1 + s) + cosine), lr * sine) / s
+    return torch.hypot(step * (lr / (1 + s) + cosine), step * sine)
 
 
 def norm_growth(lr: float | Tensor, steps: float | Tensor) -> Tensor:
@@ -101,7 +102,9 @@ def norm_growth(lr: float | Tensor, steps: float | Tensor) -> Tensor:
     Source: Fromage paper, section 5 (F24).
     """
     lr, steps = torch.broadcast_tensors(_number("lr", lr), _number("steps", steps))
-    return (steps * lr.square().log1p() / 2).exp()
+    # Where 1 does not count beside η², that square could overflow.
+    each = torch.where(lr < 1e9, lr.clamp(max=1e9).square().log1p() / 2, lr.clamp(min=1e9).log())
+    return (steps * each).exp()
 
 
 def turn(lr: float | Tensor, cosine: float | Tensor) -> Tensor:
@@ -145,7 +148,9 @@ def _number(name, value, low=0.0, high=torch.inf) -> Tensor:
     if not isinstance(value, Tensor):
         if isinstance(value, bool) or not isinstance(value, Real):
             raise TypeError(f"{name} is {value!r}: give a real number, or a tensor of them")
-        value = torch.tensor(float(value), dtype=torch.float64)
+        value = torch.tensor(as_float(value), dtype=torch.float64)
+    if value.layout != torch.strided:
+        raise TypeError(f"{name} is {value.layout}: convert it with .to_dense()")
     if value.is_complex() or value.dtype == torch.bool:
         raise TypeError(f"{name} is {value.dtype}: give a real number, or a tensor of them")
     value = value.to(working_dtype(value.device))

@@ -15,8 +15,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from fromage_edu.optim.cpu import in_memory_order
 from fromage_edu.optim.foreach import Coefficients
+from fromage_edu.optim.layout import in_memory_order
 
 # Elements. Slices are long enough to keep their program busy, and at most MOST of them share a tensor.
 SLICE = 2**15

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fromage_edu.trust import hard_constraint_step
-from fromage_edu.trust.distances import working_dtype
+from fromage_edu.trust.precision import working_dtype
 from fromage_edu.trust.surrogate import check_layer, check_real
 
 __all__ = ["polar_factor", "steepest_step"]
@@ -65,7 +65,7 @@ def steepest_step(weight: Tensor, grad: Tensor, lr: float | Tensor, *, norm: str
 
     Returns:
         ΔW, the shape and dtype of `weight`, in its units. Where W (or a row of it, for "rows") or g is 0
-        there is no step.
+        there is no step. Differentiable, save for "operator": no gradients there.
 
     Raises:
         TypeError: for tensors that are not real and dense, or an lr that is no number.
@@ -82,7 +82,7 @@ def steepest_step(weight: Tensor, grad: Tensor, lr: float | Tensor, *, norm: str
 
     Source: Fromage paper, section 5 in other norms (X8).
     """
-    if norm not in _STEPS:
+    if not isinstance(norm, str) or norm not in _STEPS:
         raise ValueError(f"norm is {norm!r}: choose one of {', '.join(_STEPS)}")
     lr = check_layer(weight, grad, lr, name="lr")
     return _STEPS[norm](weight, grad, lr)
@@ -94,8 +94,9 @@ def _operator(weight, grad, lr) -> Tensor:
         if tensor.ndim > 2:
             raise ValueError(f"{name} has {tensor.ndim} dimensions: give a matrix, such as its .flatten(1)")
     wide = working_dtype(weight.device)
-    largest = torch.linalg.svdvals(weight.to(wide))[0]
-    return (-lr * largest * polar_factor(grad.to(wide))).to(weight.dtype)
+    largest = torch.linalg.svdvals(weight.detach().to(wide))[0]
+    # Without the polar factor's share, a gradient by the others would be half the truth.
+    return (-lr.detach() * largest * polar_factor(grad.to(wide))).to(weight.dtype)
 
 
 def _max(weight, grad, lr) -> Tensor:

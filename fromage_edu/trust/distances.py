@@ -11,6 +11,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from fromage_edu.trust.precision import result_dtype, working_dtype
+
 __all__ = [
     "Weights",
     "deep_relative_trust",
@@ -56,11 +58,6 @@ def frobenius_norm(tensor: Tensor) -> Tensor:
     peak = entries.detach().abs().amax()
     peak = torch.where((peak > 0) & peak.isfinite(), peak, 1.0)
     return peak * torch.linalg.vector_norm(entries / peak)
-
-
-def working_dtype(device) -> torch.dtype:
-    """The precision in which norms and bounds are computed: float64 wherever the device has it."""
-    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def relative_sizes(before: Weights, after: Weights, *, layers: Iterable[str] | None = None) -> Tensor:
@@ -217,6 +214,8 @@ def layer_numbers(values, name: str = "sizes") -> tuple[Tensor, torch.dtype]:
     one, all_of_them, meaning = _MEANINGS[name]
     if not isinstance(values, Tensor):
         values = _numbers(values, name)
+    if values.layout != torch.strided:
+        raise TypeError(f"{name} are {values.layout}: convert them with .to_dense()")
     if values.dtype == torch.bool or values.is_complex():
         raise TypeError(
             f"{name} are {values.dtype}: {all_of_them} are real numbers; pass {name}.abs() of floats"
@@ -237,8 +236,10 @@ def _numbers(values, name) -> Tensor:
     try:
         if isinstance(values, list | tuple) and any(isinstance(value, Tensor) for value in values):
             return torch.stack([torch.as_tensor(value, dtype=torch.float64) for value in values])
-        return torch.as_tensor(values, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError) as error:
+        read = torch.as_tensor(values, dtype=None if hasattr(values, "dtype") else torch.float64)
+        # Arrays that do not fit are left to the caller: torch would drop an imaginary part.
+        return read if read.is_complex() or read.dtype == torch.bool else read.double()
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise TypeError(
             f"{name} are a {type(values).__name__}: give a tensor or a sequence of numbers"
         ) from error
@@ -319,8 +320,4 @@ def _difference(old: Tensor, new: Tensor) -> Tensor:
 
 
 def _result_dtype(pairs) -> torch.dtype:
-    dtype = torch.float32
-    for _, old, new in pairs:
-        for tensor in (old, new):
-            dtype = torch.promote_types(dtype, tensor.dtype)
-    return dtype.to_real()
+    return result_dtype(*(tensor for _, *both in pairs for tensor in both))

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from fromage_edu.trust.distances import deep_relative_trust, layer_numbers
+from fromage_edu.trust.precision import as_float
 from fromage_edu.trust.surrogate import check_depth, sizes_and_slopes
 
 __all__ = ["descent_objective", "exact_sizes", "split_slope", "symmetric_size"]
@@ -39,7 +40,7 @@ def descent_objective(sizes: Tensor | Sequence[float], slopes: Tensor | Sequence
 
     Raises:
         TypeError: for complex or boolean numbers.
-        ValueError: for NaN, a negative number, or no layers.
+        ValueError: for NaN, a negative number or one above 1e150, no layers, or shapes that do not fit.
 
     >>> descent_objective([1.0, 1.0], [2.0, 2.0])
     tensor(-2.5000, dtype=torch.float64)
@@ -161,7 +162,7 @@ def symmetric_size(slope: float | Tensor, depth: int) -> Tensor:
     check_depth(depth)
     if isinstance(slope, bool) or not isinstance(slope, Real | Tensor):
         raise TypeError(f"slope is {slope!r}: give a number or a tensor")
-    one = slope.unsqueeze(-1) if isinstance(slope, Tensor) else [slope]
+    one = slope.unsqueeze(-1) if isinstance(slope, Tensor) else [as_float(slope)]
     wide, dtype = layer_numbers(one, "slopes")
     wide = wide.detach().squeeze(-1)
     if wide.isinf().any():
@@ -169,7 +170,7 @@ def symmetric_size(slope: float | Tensor, depth: int) -> Tensor:
     top = torch.where(wide == 0, 1.0, wide).log()
 
     def others(z):
-        return (depth - 1) * torch.logaddexp(2 * z, torch.zeros_like(z))
+        return (depth - 1.0) * torch.logaddexp(2 * z, torch.zeros_like(z))
 
     z = _halve(lambda z: z + others(z) - top, top - others(top) - 1, top)
     return torch.where(wide == 0, 0.0, z.exp()).to(dtype)

@@ -7,7 +7,8 @@ from numbers import Integral, Real
 import torch
 from torch import Tensor
 
-from fromage_edu.trust.distances import frobenius_norm, layer_numbers, surrogate_trust, working_dtype
+from fromage_edu.trust.distances import frobenius_norm, layer_numbers, surrogate_trust
+from fromage_edu.trust.precision import as_float, working_dtype
 
 __all__ = ["hard_constraint_step", "surrogate_objective", "surrogate_sizes", "surrogate_step"]
 
@@ -27,7 +28,7 @@ def surrogate_objective(sizes: Tensor | Sequence[float], slopes: Tensor | Sequen
 
     Raises:
         TypeError: for complex or boolean numbers.
-        ValueError: for NaN, a negative number, or no layers.
+        ValueError: for NaN, a negative number or one above 1e150, no layers, or shapes that do not fit.
 
     >>> surrogate_objective([0.5, 0.5], [0.1, 0.1])
     tensor(-0.0688, dtype=torch.float64)
@@ -93,10 +94,13 @@ def surrogate_step(weight: Tensor, grad: Tensor, eta: float | Tensor, depth: int
     """
     check_depth(depth)
     weight_norm, direction, eta = _parts(weight, grad, eta)
-    slope = eta * weight_norm * frobenius_norm(grad)
-    # Not 0 to a power: its derivative there is infinite, and times 0 not a number.
-    power = torch.where(slope == 0, 1.0, slope).pow(1 / (2 * depth - 1))
-    return (-torch.where(slope == 0, 0.0, power) * weight_norm * direction).to(weight.dtype)
+    size = 1.0
+    # Each to its power before they are multiplied: the product could vanish or overflow.
+    for factor in (eta, weight_norm, frobenius_norm(grad)):
+        # Not 0 to a power: its derivative there is infinite, and times 0 not a number.
+        power = torch.where(factor == 0, 1.0, factor).pow(1 / (2 * depth - 1))
+        size = size * torch.where(factor == 0, 0.0, power)
+    return (-size * weight_norm * direction).to(weight.dtype)
 
 
 def hard_constraint_step(weight: Tensor, grad: Tensor, eta: float | Tensor) -> Tensor:
@@ -148,6 +152,18 @@ def sizes_and_slopes(sizes, slopes) -> tuple[Tensor, Tensor, torch.dtype]:
         raise ValueError(
             f"there are {sizes.shape[-1]} sizes and {slopes.shape[-1]} slopes: give one of each per layer"
         )
+    try:
+        torch.broadcast_shapes(sizes.shape, slopes.shape)
+    except RuntimeError as error:
+        raise ValueError(
+            f"sizes have shape {tuple(sizes.shape)} and slopes {tuple(slopes.shape)}: "
+            "give shapes that agree, or 1 where one is for all"
+        ) from error
+    for name, values in (("sizes", sizes), ("slopes", slopes)):
+        # Their products stay in float64: of two infinities there would be no difference. Sizes that come from
+        # the largest slope may exceed it by rounding.
+        if (values > 1e150 * (1 + 1e-9)).any():
+            raise ValueError(f"{name} hold {values.max().item():g}: give numbers up to 1e150")
     return sizes, slopes, torch.promote_types(dtype, other)
 
 
@@ -162,9 +178,10 @@ def check_layer(weight, grad, eta, name: str = "eta") -> Tensor:
     value = eta.item() if isinstance(eta, Tensor) and eta.numel() == 1 else eta
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} is {eta!r}: give a number")
+    value = as_float(value)
     if not 0 <= value < math.inf:
         raise ValueError(f"{name} is {value}: it must be finite and >= 0")
-    eta = eta if isinstance(eta, Tensor) else torch.tensor(float(eta), dtype=torch.float64)
+    eta = eta if isinstance(eta, Tensor) else torch.tensor(value, dtype=torch.float64)
     return eta.reshape(()).to(device=grad.device, dtype=working_dtype(grad.device))
 
 

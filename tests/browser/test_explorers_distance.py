@@ -6,20 +6,17 @@ import re
 import pytest
 from explorer_page import (
     check_deep,
-    check_heights,
     check_wide,
     conclusion_of,
     drag,
-    faults_of_labels,
-    frame_times,
     go,
     grip,
-    page_of,
     rows_of,
     settle,
     state_of,
     swipe,
 )
+from explorer_states import distance_states
 
 from fromage_edu.explorers import DeepTrust, WideLayer
 
@@ -48,20 +45,6 @@ def test_the_opening_state_shows_the_point(show, theme, width):
         assert page.locator(f".explorer-{name} input:visible").count() == (
             narrow if width == 390 else sliders
         )
-
-
-@THEMES
-@WIDTHS
-def test_axe_finds_nothing(show, theme, width):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    page = show(DeepTrust(), WideLayer(), theme=theme, width=width)
-    for tab in range(3):
-        for tabs in page.locator(".fx-tabs:visible").all():
-            if tabs.locator("button").nth(tab).count():
-                tabs.locator("button").nth(tab).click()
-        rules = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
-        results = axe.run(page, options={"runOnly": rules})
-        assert not results.response["violations"], results.generate_report()
 
 
 @WIDTHS
@@ -254,69 +237,14 @@ def test_the_page_has_the_ranges_of_python(show, cls):
         assert state_of(page, name) == ends
 
 
-DEPTHS, SIZES = (
-    [1, 2, 7, 15, 30, 50],
-    ["0", "0.1", "1", "0.001", "1e-9", "0.123,0.02", "0,0.5,0", "0.305", "1e-300"],
-)
-ANGLES = [0, 0.1, 12.3, 45, 63.4, 63.5, 75, 84, 88.8, 89.9]
-
-
-def reachable(count, seed=3):
-    """Return the hashes of states of both, the ends of every range among them."""
-    hand = random.Random(seed)
-    deep = "DeepTrust?depth={}&sizes={}&alignment={}&conditioning={}&layer={}"
-    wide = "WideLayer?angle={}&size={}&direction={}"
-    return [
-        "#"
-        + deep.format(
-            *(hand.choice(all) for all in (DEPTHS, SIZES, [0, 0, 0.45, 1], [1, 1, 3, 100], [1, 15, 50]))
-        )
-        + ";"
-        + wide.format(
-            *(hand.choice(all) for all in (ANGLES, [0, 1e-9, 0.01, 0.5, 1], [0, 5, 45, 90, 133, 175, 180]))
-        )
-        for _ in range(count)
-    ]
-
-
 def test_numbers_and_sentence_are_true_at_the_ends(show):
     page = show(DeepTrust(), WideLayer())
-    for hash in reachable(60):
+    for hash in distance_states(60):
         go(page, hash)
         deep, wide = (dict(re.findall(r"(\w+)=([^&;]+)", part)) for part in hash.split(";"))
         sizes = [float(size) for size in deep.pop("sizes").split(",")]
         check_deep(page, sizes=sizes, **{key: float(text) for key, text in deep.items()})
         check_wide(page, **{key: float(text) for key, text in wide.items()})
-
-
-@pytest.mark.parametrize("finger", [False, True])
-@pytest.mark.parametrize("width", [320, 344, 360, 390, 700, 1280])
-def test_nothing_jumps(show, width, finger):
-    touch = {"has_touch": True, "is_mobile": True} if finger else {}
-    page = show(DeepTrust(), WideLayer(), width=width, **touch)
-    check_heights(page, reachable(40), 2 if width < 640 else 1)
-
-
-@pytest.mark.parametrize("width", [320, 360, 390, 1280])
-def test_labels_are_whole_and_apart(show, width):
-    page = show(DeepTrust(), WideLayer(), width=width)
-    for tab in range(2 if width < 640 else 1):
-        for tabs in page.locator(".fx-tabs[aria-label=Picture]:visible").all():
-            tabs.locator("button").nth(tab).click()
-        assert faults_of_labels(page, reachable(60)) == []
-
-
-@pytest.mark.parametrize("width", [195, 320, 640])
-def test_text_fits_when_zoomed(show, width):
-    page = show(DeepTrust(depth=50, sizes=1, conditioning=100), WideLayer(size=0.001), width=width)
-    for tab in range(3):
-        for tabs in page.locator(".fx-tabs:visible").all():
-            if tabs.locator("button").nth(tab).count():
-                tabs.locator("button").nth(tab).click()
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        out = f"""[...document.querySelectorAll('.fx :not(svg *):not(.fx-spoken)')]
-          .filter((one) => one.getBoundingClientRect().right > {width} + 1).map((one) => one.className)"""
-        assert page.evaluate(out) == []
 
 
 @CLASSES
@@ -359,26 +287,6 @@ def test_presets_glide_unless_motion_is_reduced(show):
         )
         settle(page)
         assert (after != page.evaluate(drawn)) == glides
-
-
-@CLASSES
-@pytest.mark.parametrize("key", [0, 1])
-def test_a_frame_is_short(show, cls, key):
-    """As `test_explorers_look` measures it, for the slider that costs most too."""
-    page = show(cls())
-    key = {"DeepTrust": ["depth", "alignment"], "WideLayer": ["angle", "direction"]}[cls.__name__][key]
-    times = frame_times(page, key)
-    assert len(times) >= 50 and times[len(times) // 4] < 16
-
-
-@WIDTHS
-def test_where_no_script_runs_there_is_no_hole(open_page, tmp_path, width):
-    path = tmp_path / "bare.html"
-    path.write_text(page_of([DeepTrust(), WideLayer()]), encoding="utf-8")
-    page = open_page(path.as_uri(), width=width, java_script_enabled=False)
-    for name, cls in (("DeepTrust", DeepTrust), ("WideLayer", WideLayer)):
-        place = page.locator(f".explorer-{name}")
-        assert cls.still_alt in place.inner_text() and place.bounding_box()["height"] < 400
 
 
 def test_the_bars_and_the_sliders_are_linked(show):

@@ -1,9 +1,9 @@
 """How explorers look: heights that stay, whole labels, other colors, larger text, no script, stills."""
 
 import importlib.util
-import random
 import xml.etree.ElementTree
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from explorer_page import (
@@ -16,8 +16,16 @@ from explorer_page import (
     page_of,
     settle,
 )
+from explorer_states import distance_states, first_states, geometry_states, hash_of, surrogate_states
 
-from fromage_edu.explorers import ScalarNetwork, TrustRegions
+from fromage_edu.explorers import (
+    DeepTrust,
+    ScalarNetwork,
+    StepGeometry,
+    SurrogateDerivation,
+    TrustRegions,
+    WideLayer,
+)
 
 THEMES = pytest.mark.parametrize("theme", ["light", "dark"])
 WIDTHS = pytest.mark.parametrize("width", [390, 1280])
@@ -42,69 +50,6 @@ def test_the_opening_state_is_right_and_quiet(show, theme, width):
     assert (pictures, sliders) == ((1, 2) if width == 390 else (3, 4))
 
 
-@THEMES
-@WIDTHS
-def test_axe_finds_nothing(show, theme, width):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    page = show(TrustRegions(), ScalarNetwork(), theme=theme, width=width)
-    for tab in range(3):
-        for tabs in page.locator(".fx-tabs[aria-label=Picture]:visible").all():
-            button = tabs.locator("button").nth(tab)
-            if button.count():
-                button.click()
-        rules = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
-        results = axe.run(page, options={"runOnly": rules})
-        assert not results.response["violations"], results.generate_report()
-
-
-# What a hand can reach.
-DEPTHS, STEPS = [1, 2, 9, 30, 100, 440, 950, 1000], [0, 0.001, 0.0034, 0.0125, 0.1, 0.123, 0.305, 0.5, 1]
-
-
-def reachable(count, seed=5):
-    """Return the hashes of states that sliders and grips reach."""
-    hand = random.Random(seed)
-    states = [(1, 1, 0.01, 0.01), (1, 1, 1, 1), (1, 1, 1, -0.5), (1, 1, 0, 0)]
-    while len(states) < count:
-        sides = (round(hand.uniform(0.1, 4), 2) * hand.choice([1, 1, -1]) for _ in range(2))
-        states.append((*sides, *(round(hand.uniform(-6, 6), 2) for _ in range(2))))
-    return [
-        f"#TrustRegions?depth={hand.choice(DEPTHS)}&step={hand.choice(STEPS)};"
-        "ScalarNetwork?a={}&b={}&da={}&db={}".format(*state)
-        for state in states
-    ]
-
-
-@pytest.mark.parametrize("finger", [False, True])
-@pytest.mark.parametrize("width", [320, 344, 360, 390, 700, 1280])
-def test_nothing_jumps(show, width, finger):
-    """The space is there before the script runs, and no state and no tab needs more of it."""
-    touch = {"has_touch": True, "is_mobile": True} if finger else {}
-    page = show(TrustRegions(), ScalarNetwork(), width=width, **touch)
-    check_heights(page, reachable(50), 3 if width < 640 else 1)
-
-
-@pytest.mark.parametrize("width", [320, 640])
-def test_text_fits_when_zoomed(show, width):
-    """A window of 1280 px at 200 % is 640 px wide to the page; a phone at more, 320 px."""
-    page = show(TrustRegions(depth=1000, step=0.5), ScalarNetwork(da=0.0123, db=-0.0456), width=width)
-    for tab in range(3):
-        for tabs in page.locator(".fx-tabs[aria-label=Picture]:visible").all():
-            if tabs.locator("button").nth(tab).count():
-                tabs.locator("button").nth(tab).click()
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        cut = page.evaluate(
-            """() => [...document.querySelectorAll('.fx-view > svg text')]
-              .filter((text) => text.getClientRects().length)
-              .filter((text) => {
-                const box = text.getBoundingClientRect();
-                const frame = text.closest('.fx-view').getBoundingClientRect();
-                return box.left < frame.left - 1 || box.right > frame.right + 1;
-              }).map((text) => text.textContent)"""
-        )
-        assert cut == []
-
-
 def test_the_larger_text_of_a_reader_fits(show):
     page = show(TrustRegions(), ScalarNetwork(), width=1280)
     page.add_style_tag(content="html { font-size: 32px }")
@@ -122,10 +67,145 @@ CUT_ONCE = [
 ]
 
 
-@pytest.mark.parametrize("width", [320, 360, 390, 1280])
-def test_labels_are_whole_and_apart(show, width):
-    page = show(TrustRegions(), ScalarNetwork(), width=width)
-    assert faults_of_labels(page, CUT_ONCE + reachable(40)) == []
+class Look(NamedTuple):
+    """Explorers that share a page, the states they are shown in, and how many pictures are chosen by tabs."""
+
+    classes: tuple
+    states: list
+    labels: list
+    narrow: int
+    wide: int
+    zoomed: tuple
+
+
+LOOKS = {
+    "first": Look(
+        *((TrustRegions, ScalarNetwork), first_states(50), CUT_ONCE + first_states(40), 3, 1),
+        ({"depth": 1000, "step": 0.5}, {"da": 0.0123, "db": -0.0456}),
+    ),
+    "distance": Look(
+        *((DeepTrust, WideLayer), distance_states(40), distance_states(60), 2, 1),
+        ({"depth": 50, "sizes": 1, "conditioning": 100}, {"size": 0.001}),
+    ),
+    "surrogate": Look(
+        *((SurrogateDerivation,), surrogate_states(60), surrogate_states(60), 3, 1),
+        ({"size": 100, "moving": 13, "slope": 0.001},),
+    ),
+    # Its states choose the picture.
+    "geometry": Look(
+        *(
+            (StepGeometry,),
+            list(map(hash_of, geometry_states(25))),
+            list(map(hash_of, geometry_states(90))),
+            3,
+            3,
+        ),
+        ({"angle": -123.4, "lr": 0.001},),
+    ),
+}
+EACH = pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+
+
+def opened(look):
+    return [cls() for cls in look.classes]
+
+
+def choose(page, tab, *kinds):
+    """Press button `tab` of the tabs that have one; a picture that is chosen may hide the tabs of sliders."""
+    for kind in kinds or ("Picture", "Sliders"):
+        for tabs in page.locator(f".fx-tabs[aria-label={kind}]:visible").all():
+            if tabs.locator("button").nth(tab).count():
+                tabs.locator("button").nth(tab).click()
+        settle(page)
+
+
+@EACH
+@THEMES
+@WIDTHS
+def test_axe_finds_nothing(show, look, theme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = show(*opened(look), theme=theme, width=width)
+    for tab in range(3):
+        choose(page, tab)
+        rules = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
+        results = axe.run(page, options={"runOnly": rules})
+        assert not results.response["violations"], results.generate_report()
+
+
+@EACH
+@pytest.mark.parametrize("finger", [False, True])
+@pytest.mark.parametrize("width", [320, 344, 360, 390, 700, 1280])
+def test_nothing_jumps(show, look, width, finger):
+    """The space is there before the script runs, and no state and no tab needs more of it."""
+    touch = {"has_touch": True, "is_mobile": True} if finger else {}
+    page = show(*opened(look), width=width, **touch)
+    check_heights(page, look.states, look.narrow if width < 640 else look.wide)
+
+
+@EACH
+@pytest.mark.parametrize("width", [320, 360, 390, 640, 1280])
+def test_labels_are_whole_and_apart(show, look, width):
+    page = show(*opened(look), width=width)
+    for tab in range(look.narrow if width < 640 and look.wide == 1 else 1):
+        choose(page, tab, "Picture")
+        assert faults_of_labels(page, look.labels) == []
+
+
+OUT = """(width) => [...document.querySelectorAll('.fx :not(svg *):not(.fx-spoken)')]
+  .filter((one) => one.getBoundingClientRect().right > width + 1).map((one) => one.className)"""
+CUT = """() => [...document.querySelectorAll('.fx-view > svg text')]
+  .filter((text) => text.getClientRects().length)
+  .filter((text) => {
+    const box = text.getBoundingClientRect();
+    const frame = text.closest('.fx-view').getBoundingClientRect();
+    return box.left < frame.left - 1 || box.right > frame.right + 1;
+  }).map((text) => text.textContent)"""
+
+
+@EACH
+@pytest.mark.parametrize("width", [195, 320, 640])
+def test_text_fits_when_zoomed(show, look, width):
+    """A window of 1280 px at 200 % is 640 px wide to the page; a phone at 200 %, 195 px."""
+    widgets = [cls(**state) for cls, state in zip(look.classes, look.zoomed, strict=True)]
+    page = show(*widgets, width=width)
+    for tab in range(3):
+        choose(page, tab)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(OUT, width) == []
+        assert width < 320 or page.evaluate(CUT) == []
+
+
+@EACH
+@WIDTHS
+def test_where_no_script_runs_there_is_no_hole(open_page, tmp_path, look, width):
+    path = tmp_path / "bare.html"
+    path.write_text(page_of(opened(look)), encoding="utf-8")
+    page = open_page(path.as_uri(), width=width, java_script_enabled=False)
+    for cls in look.classes:
+        place = page.locator(f".explorer-{cls.__name__}")
+        assert cls.still_alt in place.inner_text()
+        height = place.bounding_box()["height"]
+        assert height < 400 and height <= place.locator("p").bounding_box()["height"] + 40
+
+
+@pytest.mark.parametrize(
+    ("cls", "key", "state"),
+    [
+        *((TrustRegions, "depth", {}), (ScalarNetwork, "da", {})),
+        *((DeepTrust, "depth", {}), (DeepTrust, "alignment", {})),
+        *((WideLayer, "angle", {}), (WideLayer, "direction", {})),
+        *((SurrogateDerivation, key, {}) for key in ("depth", "slope", "size")),
+        *((StepGeometry, "angle", {}), (StepGeometry, "steps", {"view": 2})),
+        *((StepGeometry, key, {"view": 3}) for key in ("conditioning", "lr")),
+    ],
+)
+def test_a_frame_is_short(show, cls, key, state):
+    """A redraw, the page's layout included, takes less than a frame: of sixty, the quicker half tells.
+
+    The slower half is where another process had the processor.
+    """
+    times = frame_times(show(cls(**state)), key)
+    assert len(times) >= 50 and times[len(times) // 4] < 16
 
 
 def test_a_reader_with_few_colors_sees_tracks_bars_and_the_chosen_tab(show):
@@ -143,40 +223,6 @@ def test_a_reader_with_few_colors_sees_tracks_bars_and_the_chosen_tab(show):
     shot = page.screenshot(clip=strip)
     page.add_style_tag(content=".fx-slider input { visibility: hidden }")
     assert page.screenshot(clip=strip) != shot
-
-
-@WIDTHS
-def test_where_no_script_runs_there_is_no_hole(open_page, tmp_path, width):
-    path = tmp_path / "bare.html"
-    path.write_text(page_of([TrustRegions(), ScalarNetwork()]), encoding="utf-8")
-    page = open_page(path.as_uri(), width=width, java_script_enabled=False)
-    for place in page.locator(".explorer").all():
-        said = place.locator("p").bounding_box()
-        assert place.bounding_box()["height"] <= said["height"] + 40
-
-
-def test_a_phone_at_200_percent_has_every_row_inside(show):
-    page = show(TrustRegions(), ScalarNetwork(), width=195)
-    for tab in range(3):
-        for tabs in page.locator(".fx-tabs[aria-label=Picture]:visible").all():
-            if tabs.locator("button").nth(tab).count():
-                tabs.locator("button").nth(tab).click()
-        assert page.evaluate("document.documentElement.scrollWidth") <= 195
-        out = """[...document.querySelectorAll('.fx :not(svg *):not(.fx-spoken)')]
-          .filter((one) => one.getBoundingClientRect().right > 196).map((one) => one.className)"""
-        assert page.evaluate(out) == []
-
-
-@pytest.mark.parametrize("cls", [TrustRegions, ScalarNetwork])
-def test_a_frame_is_short(show, cls):
-    """A redraw, the page's layout included, takes less than a frame: of sixty, the quicker half tells.
-
-    The slower half is where another process had the processor.
-    """
-    page = show(cls())
-    key = "depth" if cls is TrustRegions else "da"
-    times = frame_times(page, key)
-    assert len(times) >= 50 and times[len(times) // 4] < 16
 
 
 def test_the_stills_show_what_is_drawn(chromium):

@@ -154,7 +154,15 @@ def test_the_growth_of_equation_4():
         for lr, steps in ((1e-8, 10**6), (0.3, 7), (2.0, 100), (1e-4, 0)):
             expected = float((1 + mpmath.mpf(lr) ** 2) ** (mpmath.mpf(steps) / 2))
             assert norm_growth(lr, steps).item() == pytest.approx(expected, rel=1e-13)
+    assert norm_growth(1e200, 0) == 1 and norm_growth(1e200, 1).item() == pytest.approx(1e200, rel=1e-12)
+    assert norm_growth(1e9, 1).item() == pytest.approx(norm_growth(0.999999999e9, 1).item(), rel=1e-8)
     assert norm_growth(0.5, 1) == pytest.approx(norm_factor(0.5, 0.0, norm_correction=False).item())
+
+
+def test_the_largest_numbers_do_not_overflow_on_the_way():
+    assert relative_change(1.7e308, 0.5).item() == pytest.approx(math.sqrt(3), rel=1e-12)
+    assert norm_factor(1.7e308, 0.5).item() == pytest.approx(1, rel=1e-12)
+    assert turn(1.7e308, 0.5).item() == pytest.approx(2 * math.pi / 3, rel=1e-12)
 
 
 @pytest.mark.result("X6")
@@ -190,6 +198,8 @@ def test_shapes_gradients_and_rounding(function):
         (lambda: norm_growth(0.1, -1), ValueError, "steps is -1: it must be finite and >= 0"),
         (lambda: norm_growth("a", 1), TypeError, "lr is 'a': give a real number, or a tensor of them"),
         (lambda: norm_factor(0.1, 1j), TypeError, "give a real number, or a tensor of them"),
+        (lambda: norm_factor(10**400, 0), ValueError, "lr is inf: it must be finite and >= 0"),
+        (lambda: turn(torch.ones(2).to_sparse(), 0), TypeError, "lr is torch.sparse_coo: convert it with"),
         (lambda: norm_factor(True, 1), TypeError, "give a real number, or a tensor of them"),
     ],
 )

@@ -1,6 +1,7 @@
 """The steepest step in four norms: no other of its size does better, and the names it goes by."""
 
 import re
+from functools import partial
 
 import pytest
 import scipy.linalg
@@ -248,6 +249,16 @@ def test_empty_tensors_stay(norm):
     assert steepest_step(torch.ones(0, 2), torch.ones(0, 2), 0.1, norm=norm).shape == (0, 2)
 
 
+@pytest.mark.parametrize("norm", NORMS)
+def test_gradients_are_whole_or_none(norm):
+    weight, grad = (torch.randn(3, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    lr = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
+    if norm == "operator":
+        assert not steepest_step(weight, grad, lr, norm=norm).requires_grad
+    else:
+        assert torch.autograd.gradcheck(partial(steepest_step, norm=norm), (weight, grad, lr))
+
+
 ONE = torch.ones(2, 2)
 
 
@@ -259,6 +270,8 @@ ONE = torch.ones(2, 2)
             ValueError,
             "norm is 'nuclear': choose one of frobenius, operator, max, rows",
         ),
+        (lambda: steepest_step(ONE, ONE, 0.1, norm=["max"]), ValueError, "norm is ['max']: choose one of"),
+        (lambda: steepest_step(ONE, ONE, 10**400), ValueError, "lr is inf: it must be finite and >= 0"),
         (lambda: steepest_step(ONE, ONE, -1.0), ValueError, "lr is -1.0: it must be finite and >= 0"),
         (lambda: steepest_step(ONE, ONE, "a"), TypeError, "lr is 'a': give a number"),
         (lambda: steepest_step(ONE, ONE[0], 0.1), ValueError, "weight has shape (2, 2) and grad (2,): they"),

@@ -3,6 +3,7 @@
 import re
 
 import mpmath
+import numpy
 import pytest
 import torch
 from hypothesis import given
@@ -123,6 +124,14 @@ class TestBothTrusts:
         trust([size, 0.1]).backward()
         assert size.grad > 0
 
+    @pytest.mark.parametrize("dtype", ["float16", "float32", "int8", "int64"])
+    def test_arrays_are_read_as_float64(self, trust, dtype):
+        assert (
+            trust(numpy.ones(2, dtype)) == trust([1.0, 1.0])
+            and trust(numpy.ones(2, dtype)).is_floating_point()
+        )
+        assert trust(numpy.ones(2, dtype)).dtype == torch.float64
+
     def test_an_infinite_size_is_an_infinite_trust(self, trust):
         assert trust([0.1, float("inf")]) == float("inf")
 
@@ -141,6 +150,10 @@ class TestBothTrusts:
             ((x for x in [0.1]), TypeError, "sizes are a generator: give a tensor or a sequence"),
             ([[0.1, 0.2], [0.3]], TypeError, "sizes are a list: give a tensor or a sequence of numbers"),
             (None, TypeError, "sizes are a NoneType: give a tensor or a sequence of numbers"),
+            ([10**400], TypeError, "sizes are a list: give a tensor or a sequence of numbers"),
+            (torch.ones(2).to_sparse(), TypeError, "sizes are torch.sparse_coo: convert them with"),
+            (numpy.array([0.1 + 1j]), TypeError, "sizes are torch.complex128: relative sizes are real"),
+            (numpy.array([True]), TypeError, "sizes are torch.bool: relative sizes are real numbers"),
         ],
     )
     def test_messages(self, trust, sizes, error, message):

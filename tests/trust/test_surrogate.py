@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from fromage_edu.optim import fromage_update
 from fromage_edu.trust import (
     deep_relative_trust,
+    descent_objective,
     hard_constraint_step,
     surrogate_objective,
     surrogate_sizes,
@@ -191,6 +192,13 @@ def test_the_step_is_the_printed_formula_and_has_the_size(depth):
 
 
 @pytest.mark.result("F23")
+def test_a_slope_beyond_float64_still_has_its_size():
+    for exponents in ((-300, -30), (200, 180)):
+        weight, grad = (torch.tensor([10.0**power], dtype=torch.float64) for power in exponents)
+        size = -surrogate_step(weight, grad, eta=0.1, depth=100) / weight
+        assert size.item() == pytest.approx(10 ** ((sum(exponents) - 1) / 199), rel=1e-12)
+
+
 def test_at_a_fixed_eta_every_size_tends_to_1():
     """A14: the limit of the formula itself is a step of the layer's own length, whatever η."""
     sizes = {depth: surrogate_sizes([0.9] * depth)[0].item() for depth in (5, 20, 10_000)}
@@ -372,6 +380,21 @@ def test_shapes_and_dtypes():
             lambda: surrogate_objective([1.0], [1.0, 2.0]),
             ValueError,
             "there are 1 sizes and 2 slopes: give one of each per layer",
+        ),
+        (
+            lambda: surrogate_objective(torch.ones(2, 3), torch.ones(4, 3)),
+            ValueError,
+            "sizes have shape (2, 3) and slopes (4, 3): give shapes that agree",
+        ),
+        (
+            lambda: surrogate_objective([1e200], [1e200]),
+            ValueError,
+            "sizes hold 1e+200: give numbers up to 1e150",
+        ),
+        (
+            lambda: descent_objective([1.0], [math.inf]),
+            ValueError,
+            "slopes hold inf: give numbers up to 1e150",
         ),
     ],
 )

@@ -109,8 +109,8 @@ def hard_constraint_step(weight: Tensor, grad: Tensor, eta: float | Tensor) -> T
     The paper lets L → ∞ in the surrogate's step and writes η for η^{1/(2L−1)}. Without renaming: the penalty
     (r/η)^{2L} becomes the constraint r ≤ η as L → ∞, and the linear model falls fastest on its border.
 
-    `fromage_edu.optim.fromage_update(weight, grad, eta, norm_correction=False)` is W + ΔW, but for W = 0:
-    it takes a raw step −η·g there, so that the tensor can move at all; the ball allows none.
+    `optim.fromage_update` with `norm_correction=False` is W + ΔW, but for W = 0: it takes a raw step −η·g
+    there, so that the tensor can move at all; the ball allows none.
 
     Args:
         weight: W, real, any shape.

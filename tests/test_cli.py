@@ -230,7 +230,9 @@ def test_a_full_disk_ends_with_3_and_what_is_finished_is_kept(tmp_path):
 def test_a_process_with_workers_is_interrupted_and_goes_on(tmp_path):
     """The real thing: Control-C reaches all processes of the group; the next command runs the rest."""
     arguments = ["tightness", "--preset", "quick", "--out", "here", "--workers", "2"]
-    first = real("run", *arguments, start_new_session=True)
+    # Whatever started the tests in the background had them ignore Control-C, which children inherit.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    first = real("run", *arguments, start_new_session=True, preexec_fn=heard)
     line = first.stdout.readline()
     assert line.startswith("1 of 14: case "), first.communicate()
     os.killpg(first.pid, signal.SIGINT)

@@ -15,10 +15,10 @@ import torch
 class Config(NamedTuple):
     log: str  # A file that hears of every point that starts and ends.
     size: int = 5
-    raises: tuple[int, ...] = ()  # These raise, for as long as the file `log` + ".broken" is there.
-    kills: tuple[
-        int, ...
-    ] = ()  # These kill their process, so many times as the file `log` + ".kills" has bytes.
+    # These raise, for as long as the file `log` + ".broken" is there.
+    raises: tuple[int, ...] = ()
+    # These kill their process, so many times as the file `log` + ".kills" has bytes.
+    kills: tuple[int, ...] = ()
     seconds: float = 0.0
 
 
@@ -63,8 +63,8 @@ def note(config, text):
 
 
 def summarise(outcomes):
-    raise NotImplementedError
+    return list(outcomes)
 
 
 def figure(summary):
-    raise NotImplementedError
+    raise AssertionError("no test draws a toy")

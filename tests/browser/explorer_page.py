@@ -1,6 +1,7 @@
 """Explorers on a page, as the tests meet them: how to open, move and read them."""
 
 import math
+import random
 import re
 from fractions import Fraction
 
@@ -10,6 +11,9 @@ import torch
 from fromage_edu.bounds import functional_bound, operator_bound, restricted_bound, scalar_bound
 from fromage_edu.explorers.base import standalone_page
 from fromage_edu.trust import deep_relative_trust
+
+#: What no reader should meet; DeepTrust and WideLayer may speak of the null space.
+BAD = re.compile(r"NaN|Infinity|undefined|null\b(?! space)|\d[eE][+-]?\d")
 
 
 def page_of(widgets, theme="light"):
@@ -325,3 +329,42 @@ def check_wide(page, angle, size, direction):
         near(value_of(sentence.split("so does X1, ")[1]), operator)
         and measured <= min(operator, repair) * 1.001
     )
+
+
+def check_glide(show, explorer, drawn, preset):
+    """A preset moves what the script `drawn` reads at once where motion is reduced, else step by step."""
+    for motion, glides in (("no-preference", True), ("reduce", False)):
+        page = show(explorer(), reduced_motion=motion)
+        after = page.evaluate(
+            f"""async () => {{
+              document.querySelectorAll('.fx-presets button')[{preset}].click();
+              await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+              return {drawn};
+            }}"""
+        )
+        settle(page)
+        assert (after != page.evaluate(drawn)) == glides
+
+
+def drag_at_random(page, name, check, turns=90):
+    """A careless hand: no error, no strange number, and every number is the library's."""
+    hand = random.Random(0)
+    for turn in range(turns):
+        kind = hand.random()
+        # Another picture has other grips and sliders: count what is there now.
+        what = ".fx-grip" if kind < 0.6 else "input" if kind < 0.85 else ".fx button"
+        seen = page.locator(f"{what}:visible")
+        chosen = seen.nth(hand.randrange(seen.count()))
+        if kind < 0.6:
+            box = chosen.bounding_box()
+            start = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+            drag(page, ".fx", (hand.uniform(-300, 300), hand.uniform(-300, 300)), start)
+        elif kind < 0.85:
+            chosen.press(hand.choice(["Home", "End", "PageUp", "PageDown", "ArrowLeft", "ArrowRight"]))
+        else:
+            chosen.click()
+            settle(page)
+        if turn % 5 == 0 and (state := state_of(page, name)):
+            check(page, **state)
+        text = page.evaluate(f"document.querySelector('.explorer-{name}').innerHTML")
+        assert not BAD.search(re.sub(r"#\w+", "", text)), BAD.search(text)

@@ -5,10 +5,12 @@ import re
 
 import pytest
 from explorer_page import (
+    check_glide,
     check_scalar,
     check_trust,
     conclusion_of,
     drag,
+    drag_at_random,
     grip,
     page_of,
     rows_of,
@@ -279,17 +281,7 @@ def test_one_model_in_two_places_moves_both(open_page, tmp_path):
 
 def test_presets_glide_unless_motion_is_reduced(show):
     drawn = "document.querySelector('.fx-view:nth-child(2) .fx-grip').getAttribute('transform')"
-    for motion, glides in (("no-preference", True), ("reduce", False)):
-        page = show(TrustRegions(), reduced_motion=motion)
-        after = page.evaluate(
-            f"""async () => {{
-              document.querySelectorAll('.fx-presets button')[3].click();
-              await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-              return {drawn};
-            }}"""
-        )
-        settle(page)
-        assert (after != page.evaluate(drawn)) == glides
+    check_glide(show, TrustRegions, drawn, preset=3)
 
 
 def test_the_sentence_is_announced_once_the_hand_rests(show):
@@ -316,35 +308,10 @@ def test_the_picture_is_described_with_its_numbers(show):
     assert page.locator(".fx-view > svg").first.get_attribute("aria-label") != before
 
 
-BAD = re.compile(r"NaN|Infinity|undefined|null|\d[eE][+-]?\d")
-
-
 @pytest.mark.parametrize("cls", [TrustRegions, ScalarNetwork])
 def test_random_dragging_does_no_harm(show, cls):
-    """A careless hand: no error, no strange number, and every number is the library's."""
-    name, hand = cls.__name__, random.Random(0)
-    page = show(cls())
     check = check_trust if cls is TrustRegions else check_scalar
-    grips, sliders = page.locator(".fx-grip"), page.locator("input")
-    for turn in range(120):
-        kind = hand.random()
-        if kind < 0.6:
-            number = hand.randrange(grips.count())
-            box = grips.nth(number).bounding_box()
-            start = box["x"] + 22, box["y"] + 22
-            drag(page, ".fx", (hand.uniform(-300, 300), hand.uniform(-300, 300)), start)
-        elif kind < 0.85:
-            slider = sliders.nth(hand.randrange(sliders.count()))
-            slider.press(hand.choice(["Home", "End", "PageUp", "PageDown", "ArrowLeft", "ArrowRight"]))
-        else:
-            buttons = page.locator(".fx-presets button")
-            buttons.nth(hand.randrange(buttons.count())).click()
-        if turn % 6 == 0:
-            state = state_of(page, name)
-            if state:
-                check(page, **state)
-        text = page.evaluate(f"document.querySelector('.explorer-{name}').innerHTML")
-        assert not BAD.search(re.sub(r"#[\w]+", "", text)), BAD.search(text)
+    drag_at_random(show(cls()), cls.__name__, check, turns=120)
 
 
 def test_an_explorer_that_fails_says_so(open_page, tmp_path, chromium):

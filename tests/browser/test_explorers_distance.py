@@ -1,14 +1,15 @@
 """DeepTrust and WideLayer in Chromium: by hand, key, finger and URL, at every width, in both themes."""
 
-import random
 import re
 
 import pytest
 from explorer_page import (
     check_deep,
+    check_glide,
     check_wide,
     conclusion_of,
     drag,
+    drag_at_random,
     go,
     grip,
     rows_of,
@@ -249,44 +250,12 @@ def test_numbers_and_sentence_are_true_at_the_ends(show):
 
 @CLASSES
 def test_random_dragging_does_no_harm(show, cls):
-    """A careless hand: no error, no strange number, and every number is the library's."""
-    name, hand = cls.__name__, random.Random(0)
-    page = show(cls())
-    check = check_deep if cls is DeepTrust else check_wide
-    grips, sliders = page.locator(".fx-grip"), page.locator("input")
-    for turn in range(90):
-        kind = hand.random()
-        if kind < 0.6:
-            box = grips.nth(hand.randrange(grips.count())).bounding_box()
-            start = box["x"] + 22, box["y"] + 22
-            drag(page, ".fx", (hand.uniform(-300, 300), hand.uniform(-200, 200)), start)
-        elif kind < 0.85:
-            slider = sliders.nth(hand.randrange(sliders.count()))
-            slider.press(hand.choice(["Home", "End", "PageUp", "PageDown", "ArrowLeft", "ArrowRight"]))
-        else:
-            buttons = page.locator(".fx-presets button")
-            buttons.nth(hand.randrange(buttons.count())).click()
-        if turn % 5 == 0 and (state := state_of(page, name)):
-            check(page, **state)
-        text = page.evaluate(f"document.querySelector('.explorer-{name}').innerHTML")
-        assert not re.search(
-            r"NaN|Infinity|undefined|null\b(?! space)|\d[eE][+-]?\d", re.sub(r"#\w+", "", text)
-        )
+    drag_at_random(show(cls()), cls.__name__, check_deep if cls is DeepTrust else check_wide)
 
 
 def test_presets_glide_unless_motion_is_reduced(show):
     drawn = "document.querySelector('.fx-view path.fx-line.deep').getAttribute('d')"
-    for motion, glides in (("no-preference", True), ("reduce", False)):
-        page = show(DeepTrust(), reduced_motion=motion)
-        after = page.evaluate(
-            f"""async () => {{
-              document.querySelectorAll('.fx-presets button')[2].click();
-              await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-              return {drawn};
-            }}"""
-        )
-        settle(page)
-        assert (after != page.evaluate(drawn)) == glides
+    check_glide(show, DeepTrust, drawn, preset=2)
 
 
 def test_the_bars_and_the_sliders_are_linked(show):

@@ -3,8 +3,6 @@
 import cmath
 import itertools
 import math
-import random
-import re
 
 import pytest
 import torch
@@ -12,6 +10,7 @@ from explorer_page import (
     check_heights,
     conclusion_of,
     drag,
+    drag_at_random,
     go,
     rows_of,
     settle,
@@ -369,27 +368,4 @@ def test_the_tabs_stay_under_the_hand(show, width, finger):
 
 
 def test_random_dragging_does_no_harm(show):
-    """A careless hand: no error, no strange number, and every number is the library's."""
-    hand = random.Random(0)
-    page = show(StepGeometry())
-    for turn_ in range(90):
-        kind = hand.random()
-        if kind < 0.6:
-            grips = page.locator(".fx-grip:visible")
-            box = grips.nth(hand.randrange(grips.count())).bounding_box()
-            start = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-            drag(page, ".fx", (hand.uniform(-300, 300), hand.uniform(-200, 200)), start)
-        elif kind < 0.85:
-            sliders = page.locator("input:visible")
-            slider = sliders.nth(hand.randrange(sliders.count()))
-            slider.press(hand.choice(["Home", "End", "PageUp", "PageDown", "ArrowLeft", "ArrowRight"]))
-        else:
-            buttons = page.locator(".fx button:visible")
-            buttons.nth(hand.randrange(buttons.count())).click()
-            settle(page)  # another view has other sliders
-        if turn_ % 5 == 0:
-            check(page, **(state_of(page, NAME) or {}))
-        text = page.evaluate(f"document.querySelector('.explorer-{NAME}').innerHTML")
-        assert not re.search(
-            r"NaN|Infinity|undefined|null\b(?! space)|\d[eE][+-]?\d", re.sub(r"#\w+", "", text)
-        )
+    drag_at_random(show(StepGeometry()), NAME, check)

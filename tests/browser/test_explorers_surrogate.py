@@ -1,12 +1,13 @@
 """SurrogateDerivation in Chromium: by hand, key, finger and URL, at every width, in both themes."""
 
-import random
 import re
 
 import pytest
 from explorer_page import (
+    check_glide,
     conclusion_of,
     drag,
+    drag_at_random,
     go,
     grip,
     near,
@@ -226,38 +227,9 @@ def test_numbers_and_sentence_are_true_at_the_ends(show):
 
 
 def test_random_dragging_does_no_harm(show):
-    """A careless hand: no error, no strange number, and every number is the library's."""
-    hand = random.Random(0)
-    page = show(SurrogateDerivation())
-    grips, sliders = page.locator(".fx-grip"), page.locator("input")
-    for turn in range(90):
-        kind = hand.random()
-        if kind < 0.6:
-            box = grips.nth(hand.randrange(grips.count())).bounding_box()
-            start = box["x"] + 22, box["y"] + 22
-            drag(page, ".fx", (hand.uniform(-300, 300), hand.uniform(-200, 200)), start)
-        elif kind < 0.85:
-            slider = sliders.nth(hand.randrange(sliders.count()))
-            slider.press(hand.choice(["Home", "End", "PageUp", "PageDown", "ArrowLeft", "ArrowRight"]))
-        else:
-            buttons = page.locator(".fx-presets button")
-            buttons.nth(hand.randrange(buttons.count())).click()
-        if turn % 5 == 0 and (state := state_of(page, NAME)):
-            check(page, **state)
-        text = page.evaluate(f"document.querySelector('.explorer-{NAME}').innerHTML")
-        assert not re.search(r"NaN|Infinity|undefined|null|\d[eE][+-]?\d", re.sub(r"#\w+", "", text))
+    drag_at_random(show(SurrogateDerivation()), NAME, check)
 
 
 def test_presets_glide_unless_motion_is_reduced(show):
     drawn = "document.querySelector('.fx-view:nth-child(3) .fx-grip').getAttribute('transform')"
-    for motion, glides in (("no-preference", True), ("reduce", False)):
-        page = show(SurrogateDerivation(), reduced_motion=motion)
-        after = page.evaluate(
-            f"""async () => {{
-              document.querySelectorAll('.fx-presets button')[3].click();
-              await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-              return {drawn};
-            }}"""
-        )
-        settle(page)
-        assert (after != page.evaluate(drawn)) == glides
+    check_glide(show, SurrogateDerivation, drawn, preset=3)

@@ -276,7 +276,11 @@ export function instrument(spec) {
       sentence,
       spoken,
     );
-    root.addEventListener("keydown", (event) => event.stopPropagation()); // arrows are the slider's, not Jupyter's
+    root.addEventListener("keydown", (event) => {
+      event.stopPropagation(); // arrows are the slider's, not Jupyter's
+      // The browser moves a slider from where it stands: it must not stand where it stood a frame ago.
+      if (frame) refresh();
+    });
     el.classList.add("explorer", `explorer-${spec.name}`);
     el.append(root);
 
@@ -324,6 +328,11 @@ export function instrument(spec) {
       for (const view of views) view.show(shown, state);
       clearTimeout(speaking);
       if (touched) speaking = setTimeout(say, HUSH);
+    }
+
+    function refresh() {
+      cancelAnimationFrame(frame);
+      update(performance.now());
     }
 
     const changed = () => {

@@ -185,6 +185,14 @@ def test_the_keyboard_alone_reaches_everything(show):
     assert reached[4] == "a step of 1 %" and reached[9] == "Reset"
 
 
+def test_a_key_acts_on_what_the_last_key_did_also_before_it_is_drawn(show):
+    page = show(SurrogateDerivation())
+    page.evaluate("window.requestAnimationFrame = (draw) => setTimeout(draw, 400, performance.now())")
+    press(page, "depth", "Home", "ArrowRight", "ArrowRight")
+    press(page, "moving", "ArrowLeft")
+    assert state_of(page, NAME) == {**OPENING, "depth": 3, "moving": 2}
+
+
 def test_the_url_carries_the_state_from_disk(show):
     page = show(SurrogateDerivation(), hash=f"#{NAME}?depth=4&moving=3&slope=0.5")
     check(page, 4, 0.1, 3, 0.5)

@@ -12,7 +12,8 @@ from torch.nn.functional import cross_entropy
 from fromage_edu import Fromage
 from fromage_edu.data import digits
 from fromage_edu.experiments import depth, record, tables
-from fromage_edu.experiments.stack import Stack, StackedFromage
+from fromage_edu.experiments.stack import Stack
+from fromage_edu.experiments.stacked import StackedFromage
 
 QUICK = depth.PRESETS["quick"]
 
@@ -188,7 +189,7 @@ def test_figures_draw_every_entrant(quick_outcomes):
         ({"entrants": depth.ADAM}, "give a list such as (FROMAGE, ADAM)"),
         ({"entrants": ("Adam",)}, "an entrant is 'Adam': give an Entrant, such as FROMAGE"),
         (
-            {"entrants": (depth.ADAM, depth.Entrant("Adam", lr=0.001, eps=1e-6))},
+            {"entrants": (depth.ADAM, depth.Entrant("Adam", lr=0.001, momentum=0.5))},
             "entrants hold ('Adam', 0.001) twice: a table would take the two for one",
         ),
         ({"width": 0}, "width is 0: give a whole number >= 1"),
@@ -211,7 +212,7 @@ def test_bad_configs_are_refused(options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"optimizer": "Lion"}, "optimizer is 'Lion': use 'Fromage', 'Adam' or 'SGD'"),
+        ({"optimizer": "Lion"}, "optimizer is 'Lion': use 'Fromage' or 'Adam' or 'SGD' or"),
         *(
             ({"lr": bad}, f"lr is {bad!r}: give a number >= 0, such as 0.01")
             for bad in (-1, float("nan"), float("inf"), "0.1", None, True)
@@ -267,7 +268,7 @@ def test_a_summary_needs_runs(quick_outcomes):
 def test_recordings_say_what_they_cannot_record():
     with pytest.raises(ValueError, match="no preset is named 'quik'; there are 'quick', 'default'"):
         depth.recordings(presets=("quik",))
-    for preset, depths in (("quick", "[2, 6]"), ("paper, float64", "[]")):
+    for preset, depths in (("quick", "[2, 6]"), ("miniature, float64", "[]")):
         message = f"race_depth is 30: these presets run in float32 the depths {depths}"
         with pytest.raises(ValueError, match=re.escape(message)):
             depth.recordings(presets=(preset,))
@@ -275,7 +276,7 @@ def test_recordings_say_what_they_cannot_record():
 
 def test_without_pandas_it_says_what_to_install(quick_outcomes, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    for call in (lambda: depth.summarise(quick_outcomes), lambda: depth.recordings(presets=("paper",))):
+    for call in (lambda: depth.summarise(quick_outcomes), lambda: depth.recordings(presets=("miniature",))):
         with pytest.raises(ImportError, match=re.escape("pip install 'fromage-edu[notebooks]'")):
             call()
 

@@ -1,28 +1,30 @@
-"""How deep can a perceptron be and still learn? Figure 4 of the Fromage paper in miniature.
+"""How deep can a perceptron be and still learn? Figure 4 of the Fromage paper, in miniature and at full size.
 
-Perceptrons of growing depth learn scikit-learn's handwritten digits with Fromage, Adam, SGD with momentum,
-and a fair rival: Adam with its `eps` small enough to be out of the way. `depth` counts hidden layers, as
-the x axis of the paper's figure does; the output layer comes on top. Biases and PyTorch's default
-initialization are kept: they are what makes depth hard here.
+Perceptrons of growing depth learn handwritten digits with Fromage, Adam, SGD with and without momentum, and
+a fair rival: Adam with its `eps` small enough to be out of the way. `depth` counts hidden layers, as the x
+axis of the paper's figure does; the output layer comes on top. Biases and PyTorch's default initialization
+are the paper's; they are what makes depth hard here. `confounders` changes them one at a time.
 
 A seed fixes a network's start and its order of batches, so every optimizer meets the same networks and
-batches.
+batches. Narrow networks of one depth train side by side in a stack and are one point; a wide network is a
+point by itself, so that processes can share them.
 
 Source: Fromage paper, Figure 4 (F29).
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch.nn.functional import cross_entropy
 
 from fromage_edu.data import digits
-from fromage_edu.experiments import store
+from fromage_edu.experiments import store, wide
 from fromage_edu.experiments.depth_results import (
     CHANCE,
     LEARNS,
@@ -31,6 +33,7 @@ from fromage_edu.experiments.depth_results import (
     race_figure,
     summarise,
 )
+from fromage_edu.experiments.devices import device_name
 from fromage_edu.experiments.settings import (
     ADAM,
     ADAM_TINY_EPS,
@@ -41,13 +44,14 @@ from fromage_edu.experiments.settings import (
     Entrant,
     distinct,
     number,
+    one_of,
     whole,
 )
-from fromage_edu.experiments.stack import Stack
 from fromage_edu.experiments.tables import table
-from fromage_edu.networks import Perceptron
+from fromage_edu.experiments.trainers import DATASETS, INITS, NARROW, images, network, trainer, training
 
 __all__ = [
+    "CHAPTER",
     "ADAM",
     "ADAM_TINY_EPS",
     "CHANCE",
@@ -72,6 +76,10 @@ __all__ = [
 ]
 
 
+#: Where the book tells of it; `fromage-edu report` runs it on stored results.
+CHAPTER = "descent/09_depth"
+
+
 @dataclass(frozen=True)
 class Config:
     """What is raced, over which depths and seeds.
@@ -85,6 +93,10 @@ class Config:
         epochs: passes through the training images.
         final_lr: the learning rates shrink a little every epoch; this is the fraction left at the end.
         dtype: "float32" or "float64".
+        dataset: "digits", "mnist_5k" or "mnist".
+        init: how weights start, as `network` has it.
+        bias: whether layers have biases.
+        device: "cpu", or the name of an accelerator, such as "cuda".
 
     Raises:
         ValueError: for whatever cannot run, before anything has run; the message names the value.
@@ -101,6 +113,10 @@ class Config:
     epochs: int = 40
     final_lr: float = 0.2
     dtype: str = "float32"
+    dataset: str = "digits"
+    init: str = "default"
+    bias: bool = True
+    device: str = "cpu"
 
     def __post_init__(self):
         """Refuse what cannot run, before anything has run."""
@@ -117,42 +133,61 @@ class Config:
         for name in ("width", "batch_size", "epochs"):
             whole(name, getattr(self, name), least=1)
         number("final_lr", self.final_lr, "> 0 and <= 1, such as 0.2", lambda left: 0 < left <= 1)
-        if self.dtype not in ("float32", "float64"):
-            raise ValueError(f"dtype is {self.dtype!r}: use 'float32' or 'float64'")
+        one_of("dtype", self.dtype, ("float32", "float64"))
+        one_of("dataset", self.dataset, DATASETS)
+        one_of("init", self.init, INITS)
+        one_of("bias", self.bias, (True, False))
+        device_name(self.device)
+        if self.width > NARROW and any(entrant.norms == "naive" for entrant in self.entrants):
+            raise ValueError(f"width is {self.width}: naive norms are for networks up to {NARROW} wide")
         # By these two a table tells entrants apart.
         distinct("entrants", [(entrant.name, entrant.lr) for entrant in self.entrants], examples["entrants"])
 
 
-#: The paper's own three learning rates for each optimizer; tiny-eps Adam gets Adam's.
+#: The paper's own three learning rates for each optimizer; both kinds of SGD and of Adam get the same.
 LEARNING_RATES = {"Fromage": (0.001, 0.01, 0.1), "Adam": (0.0001, 0.001, 0.01), "SGD": (0.01, 0.1, 1.0)}
-GRID = tuple(
-    Entrant(entrant.optimizer, lr, entrant.eps, entrant.momentum)
-    for entrant in ENTRANTS
-    for lr in LEARNING_RATES[entrant.optimizer]
-)
+RIVALS = (*ENTRANTS, Entrant("SGD", lr=0.1, momentum=0.0))
+GRID = tuple(replace(entrant, lr=lr) for entrant in RIVALS for lr in LEARNING_RATES[entrant.optimizer])
 RECORDED_SEEDS = tuple(range(201, 211))
+
+MINIATURE = Config(depths=(2, 5, 10, 15, 20, 25, 30, 40, 50), entrants=GRID, seeds=RECORDED_SEEDS)
+#: The paper's figure: its width, data, batch, epochs and learning rates, and more than its one seed. How its
+#: learning rates shrink is our choice; its text names no schedule.
+FULL_SIZE = Config(
+    depths=(10, 15, 20, 25, 30, 35, 40, 45, 50),
+    entrants=GRID,
+    seeds=(301, 302, 303),
+    width=784,
+    batch_size=250,
+    epochs=100,
+    dataset="mnist",
+)
 
 PRESETS = {
     "quick": Config(depths=(2, 6), seeds=(1, 2), epochs=2, width=8),
     "default": Config(epochs=30),  # about half a minute on one core
-    "paper": Config(depths=(2, 5, 10, 15, 20, 25, 30, 40, 50), entrants=GRID, seeds=RECORDED_SEEDS),
-    "paper, float64": Config(
-        depths=(30, 40, 50), entrants=(FROMAGE, ADAM, ADAM_TINY_EPS), seeds=RECORDED_SEEDS, dtype="float64"
+    "miniature": MINIATURE,  # about half an hour on one core
+    "miniature, float64": replace(
+        MINIATURE, depths=(30, 40, 50), entrants=(FROMAGE, ADAM, ADAM_TINY_EPS), dtype="float64"
     ),
+    "paper": FULL_SIZE,
+    **wide.presets(FULL_SIZE),
 }
 
 
 @dataclass(frozen=True)
 class Point:
-    """One piece of work: every entrant and seed of a configuration at one depth.
+    """One piece of work: runs of a configuration at one depth.
 
     Args:
         config: what is raced.
         depth: number of hidden layers, at least 2; those in `config.depths` are the points of the race.
+        entrant: the only one that runs; None: all of the configuration, side by side.
+        seed: the only one that runs; None: all of the configuration, side by side.
 
     Raises:
-        TypeError: for another kind of configuration.
-        ValueError: for another depth.
+        TypeError: for another kind of configuration or entrant.
+        ValueError: for another depth or seed.
 
     >>> Point(PRESETS["quick"], depth=3).depth
     3
@@ -160,12 +195,28 @@ class Point:
 
     config: Config
     depth: int
+    entrant: Entrant | None = None
+    seed: int | None = None
 
     def __post_init__(self):
         """Refuse what cannot run."""
         if not isinstance(self.config, Config):
             raise TypeError(f"config is {self.config!r}: give a Config, such as PRESETS['quick']")
         whole("depth", self.depth, least=2)
+        if self.entrant is not None and not isinstance(self.entrant, Entrant):
+            raise TypeError(f"entrant is {self.entrant!r}: give an Entrant, such as FROMAGE")
+        if self.seed is not None:
+            whole("seed", self.seed, least=0)
+
+    @property
+    def entrants(self) -> tuple[Entrant, ...]:
+        """Those that run here."""
+        return self.config.entrants if self.entrant is None else (self.entrant,)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Those that run here."""
+        return self.config.seeds if self.seed is None else (self.seed,)
 
 
 class Outcome(NamedTuple):
@@ -183,44 +234,25 @@ def points(config: Config) -> list[Point]:
         config: what is raced.
 
     Returns:
-        One point for each of its depths, in their order.
+        One point for each of its depths, in their order, where networks are narrow; else one for each run.
 
     >>> [point.depth for point in points(PRESETS["quick"])]
     [2, 6]
     """
-    return [Point(config, depth) for depth in config.depths]
-
-
-def network(depth: int, *, width: int = 32, seed: int, inputs: int = 64, classes: int = 10) -> Perceptron:
-    """The perceptron that a seed starts from, as `nn.Linear` starts its layers.
-
-    Args:
-        depth: hidden layers; one output layer comes on top.
-        width: units per hidden layer.
-        seed: fixes the weights.
-        inputs: pixels of an image.
-        classes: outputs.
-
-    Returns:
-        The perceptron, with biases and a linear output; torch's global random numbers are left alone.
-
-    >>> len(network(depth=30, seed=1).weights)
-    31
-    """
-    widths = [inputs, *[width] * whole("depth", depth, least=1), classes]
-    whole("seed", seed, least=0)
-    generator = torch.Generator().manual_seed(seed)
-    return Perceptron(widths, bias=True, output_nonlinearity=False, generator=generator)
+    if config.width <= NARROW:
+        return [Point(config, depth) for depth in config.depths]
+    runs = itertools.product(config.depths, config.seeds, config.entrants)
+    return [Point(config, depth, entrant, seed) for depth, seed, entrant in runs]
 
 
 def run_point(point: Point) -> Outcome:
-    """Train every entrant and seed of one depth, side by side.
+    """Train the runs of a point.
 
     An epoch's accuracy is the mean over its batches, each taken before its step; the final accuracies
     are those of the trained network on all training and all test images.
 
     Args:
-        point: the configuration and the depth.
+        point: the configuration, the depth, and which of its runs.
 
     Returns:
         `curves`, a row for each run and epoch; `finals`, a row for each run; and the seconds it took.
@@ -230,34 +262,23 @@ def run_point(point: Point) -> Outcome:
     (4, ['accuracy', 'depth', 'dtype', 'entrant', 'epoch', 'loss', 'lr', 'seed'])
     """
     started = time.perf_counter()
-    config, depth = point.config, point.depth
-    dtype = getattr(torch, config.dtype)
-    data = digits(dtype=dtype)
-    images, labels = data.x_train, data.y_train
-    starts = [network(depth, width=config.width, seed=seed) for seed in config.seeds]
-    stack = Stack(starts, [entrant.build for entrant in config.entrants], dtype)
-    # Seeds far from those of the starts: the order of batches owes nothing to the weights.
-    orders = [torch.Generator().manual_seed(10**6 + seed) for seed in config.seeds]
+    config = point.config
+    networks = trainer(config, point.depth, point.entrants, point.seeds)
     runs = [
-        {"dtype": config.dtype, "depth": depth, "entrant": entrant.name, "lr": entrant.lr, "seed": seed}
-        for entrant in config.entrants
-        for seed in config.seeds
+        {"dtype": config.dtype, "depth": point.depth, "entrant": entrant.name, "lr": entrant.lr, "seed": seed}
+        for entrant in point.entrants
+        for seed in point.seeds
     ]
-
     curves = []
-    for epoch in range(1, config.epochs + 1):
-        # (seeds, images): every seed walks through the images in its own order, in whole batches.
-        order = torch.stack([torch.randperm(len(images), generator=generator) for generator in orders])
-        batches = order.split(config.batch_size, dim=1)[: max(1, len(images) // config.batch_size)]
-        steps = [torch.stack(stack.step(images[batch], labels[batch])) for batch in batches]
-        stack.decay(config.final_lr ** (1 / config.epochs))
-        losses, accuracies = torch.stack(steps).mean(0).tolist()
-        curves += _rows(runs, epoch=[epoch] * len(runs), loss=losses, accuracy=accuracies)
+    for epoch, (losses, accuracies) in enumerate(training(networks, config, point.seeds), start=1):
+        looks = {"epoch": [epoch] * len(runs), "loss": losses.tolist(), "accuracy": accuracies.tolist()}
+        curves += _rows(runs, **looks)
+    data = images(config.dataset, config.dtype, config.device)
     finals = _rows(
         runs,
-        train_accuracy=stack.accuracies(images, labels).tolist(),
-        test_accuracy=stack.accuracies(data.x_test, data.y_test).tolist(),
-        diverged=stack.diverged().tolist(),
+        train_accuracy=networks.accuracies(data.x_train, data.y_train).tolist(),
+        test_accuracy=networks.accuracies(data.x_test, data.y_test).tolist(),
+        diverged=networks.diverged().tolist(),
     )
     return Outcome(curves, finals, time.perf_counter() - started)
 
@@ -290,7 +311,9 @@ def first_layer_gradient(depth: int, *, width: int = 32, seed: int) -> float:
     return gradient.square().mean().sqrt().item()
 
 
-def recordings(progress=lambda text: None, presets=("paper", "paper, float64"), race_depth=30, keep=None):
+def recordings(
+    progress=lambda text: None, presets=("miniature", "miniature, float64"), race_depth=30, keep=None
+):
     """What pages quote: `depth_finals` (all depths and rates) and `depth_race` (curves at one depth).
 
     Args:

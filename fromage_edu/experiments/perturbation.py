@@ -26,13 +26,15 @@ from torch.nn.functional import cross_entropy
 
 from fromage_edu.data import digits
 from fromage_edu.experiments import store
+from fromage_edu.experiments.devices import device_name
 from fromage_edu.experiments.perturbation_results import figure, growth, slices_figure, summarise
 from fromage_edu.experiments.settings import distinct, number, whole
-from fromage_edu.experiments.stack import StackedFromage
+from fromage_edu.experiments.stacked import StackedFromage
 from fromage_edu.experiments.tables import table
 from fromage_edu.networks import Perceptron
 
 __all__ = [
+    "CHAPTER",
     "PRESETS",
     "Config",
     "Net",
@@ -49,6 +51,10 @@ __all__ = [
     "start",
     "summarise",
 ]
+
+
+#: Where the book tells of it; `fromage-edu report` runs it on stored results.
+CHAPTER = "descent/06_breakdown"
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,7 @@ class Config:
         epochs: passes through the training images.
         lr: Fromage's learning rate.
         final_lr: it shrinks a little every epoch; this is the fraction left at the end.
+        device: "cpu", "cuda", or one of several GPUs, such as "cuda:1"; all have the same starts and batches.
 
     Raises:
         ValueError: for whatever cannot run, before anything has run; the message names the value.
@@ -113,6 +120,7 @@ class Config:
     epochs: int = 30
     lr: float = 0.01
     final_lr: float = 0.35
+    device: str = "cpu"
 
     def __post_init__(self):
         """Refuse what cannot run, before anything has run."""
@@ -134,6 +142,7 @@ class Config:
             whole(name, getattr(self, name), least=1)
         number("lr", self.lr, ">= 0, such as 0.01", lambda lr: lr >= 0)
         number("final_lr", self.final_lr, "> 0 and <= 1, such as 0.35", lambda left: 0 < left <= 1)
+        device_name(self.device)
 
 
 #: Beside 0, where everything starts: a tenth of the largest step, and up to it.
@@ -197,6 +206,11 @@ class Networks(NamedTuple):
             branch = torch.baddbmm(bias, h, weight.mT).relu()
             h = h + branch if self.residual and h.shape == branch.shape else branch
         return torch.baddbmm(self.biases[-1], h, self.weights[-1].mT)
+
+    def to(self, device: str) -> Networks:
+        """The same networks on a device."""
+        weights, biases = ([tensor.to(device) for tensor in own] for own in (self.weights, self.biases))
+        return Networks(weights, biases, self.residual)
 
     def losses(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Each network's mean loss and accuracy, (S,) both, on labels (N,) or (S, N)."""
@@ -303,22 +317,24 @@ def run_point(point: Point) -> Outcome:
     """
     started = time.perf_counter()
     config, data = point.config, digits()
-    networks = start(point)
+    x, y = data.x_train.to(config.device), data.y_train.to(config.device)
+    networks = start(point).to(config.device)
     parameters = [*networks.weights, *networks.biases]
     for parameter in parameters:
         parameter.requires_grad_()
     optimizer = StackedFromage(parameters, lr=config.lr)
-    # Seeds far from those of the starts: the order of batches owes nothing to the weights.
+    # Seeds far from those of the starts: the order of batches owes nothing to the weights. Random numbers are
+    # drawn on the processor: a GPU's own would be others.
     orders = [torch.Generator().manual_seed(10**6 + seed) for seed in config.seeds]
-    steps = max(1, len(data.x_train) // config.batch_size)
+    steps = max(1, len(x) // config.batch_size)
     pauses = [index * steps * config.epochs // config.checkpoints for index in range(config.checkpoints)]
     step, rows = 0, []
     for _ in range(config.epochs):
-        order = torch.stack([torch.randperm(len(data.x_train), generator=generator) for generator in orders])
-        for batch in order.split(config.batch_size, dim=1)[:steps]:
+        order = torch.stack([torch.randperm(len(x), generator=generator) for generator in orders])
+        for batch in order.to(config.device).split(config.batch_size, dim=1)[:steps]:
             while len(rows) < len(pauses) and pauses[len(rows)] <= step:
-                rows.append((step, measure(networks, data.x_train, data.y_train, config.etas)))
-            losses, _ = networks.losses(data.x_train[batch], data.y_train[batch])
+                rows.append((step, measure(networks, x, y, config.etas)))
+            losses, _ = networks.losses(x[batch], y[batch])
             for parameter in parameters:
                 parameter.grad = None
             losses.sum().backward()

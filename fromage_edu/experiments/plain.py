@@ -105,5 +105,5 @@ def settings(point) -> str:
     'depth 2'
     """
     fields = point._asdict() if hasattr(point, "_asdict") else vars(point)
-    named = [f"{name} {getattr(value, 'name', value)}" for name, value in fields.items() if name != "config"]
-    return ", ".join(named)
+    named = [(name, getattr(value, "label", getattr(value, "name", value))) for name, value in fields.items()]
+    return ", ".join(f"{name} {value}" for name, value in named if name != "config" and value is not None)

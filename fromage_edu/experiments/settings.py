@@ -10,18 +10,21 @@ from numbers import Integral, Real
 import torch
 from torch import Tensor
 
-from fromage_edu.experiments.stack import StackedFromage
+from fromage_edu.experiments.stacked import NormalizedSGD, StackedFromage
+from fromage_edu.optim import Fromage
 
 __all__ = [
     "ADAM",
     "ADAM_TINY_EPS",
     "ENTRANTS",
     "FROMAGE",
+    "OPTIMIZERS",
     "SGD",
     "TINY_EPS",
     "Entrant",
     "distinct",
     "number",
+    "one_of",
     "whole",
 ]
 
@@ -103,47 +106,106 @@ def distinct(name: str, values: Iterable, example: str) -> tuple:
     return values
 
 
+def one_of(name: str, value: str, known: Iterable[str]) -> str:
+    """Pass a known word on, or say which there are.
+
+    Args:
+        name: of the setting, for the message.
+        value: what was given.
+        known: the words that can run.
+
+    Returns:
+        The value.
+
+    Raises:
+        ValueError: for anything else.
+
+    >>> one_of("init", "he", ["default", "he"])
+    'he'
+    """
+    if value not in tuple(known):
+        raise ValueError(f"{name} is {value!r}: use {' or '.join(map(repr, known))}")
+    return value
+
+
+#: The optimizers that can be raced.
+OPTIMIZERS = ("Fromage", "Adam", "SGD", "Normalized SGD")
+
+
 @dataclass(frozen=True)
 class Entrant:
     """One way to train: an optimizer and its settings.
 
     Args:
-        optimizer: "Fromage", "Adam" or "SGD".
+        optimizer: "Fromage", "Adam", "SGD" or "Normalized SGD", which divides each layer's gradient by its
+            norm.
         lr: the learning rate of the first epoch, at least 0.
         eps: Adam's eps, at least 0; ignored by the others.
         momentum: SGD's momentum, 0 ≤ m < 1; ignored by the others.
+        loss_scale: what the loss is multiplied by before its gradient is taken, above 0. To Adam it is the
+            same as dividing eps by it, but g² stays in the range of float32.
+        norms: how Fromage takes norms: "safe", or "naive", as the root of a sum of squares in the weights'
+            own dtype; ignored by the others.
 
     Raises:
         ValueError: for another optimizer, or a number out of its range.
 
     >>> Entrant("Adam", lr=0.001, eps=1e-30).name
     'Adam, tiny eps'
+    >>> Entrant("Adam", lr=0.001, eps=1e-8, loss_scale=1e8).name
+    'Adam, eps 1e-16'
     """
 
     optimizer: str
     lr: float
     eps: float = 1e-8
     momentum: float = 0.9
+    loss_scale: float = 1.0
+    norms: str = "safe"
 
     def __post_init__(self):
         """Refuse what cannot run."""
-        if self.optimizer not in ("Fromage", "Adam", "SGD"):
-            raise ValueError(f"optimizer is {self.optimizer!r}: use 'Fromage', 'Adam' or 'SGD'")
+        one_of("optimizer", self.optimizer, OPTIMIZERS)
+        one_of("norms", self.norms, ("safe", "naive"))
         number("lr", self.lr, ">= 0, such as 0.01", lambda lr: lr >= 0)
         number("eps", self.eps, ">= 0, such as 1e-8", lambda eps: eps >= 0)
         number("momentum", self.momentum, ">= 0 and < 1, such as 0.9", lambda momentum: 0 <= momentum < 1)
+        number("loss_scale", self.loss_scale, "> 0, such as 1e12", lambda scale: scale > 0)
 
     @property
     def name(self) -> str:
-        """The label in tables and figures."""
-        if self.optimizer == "Adam" and self.eps < 1e-8:
-            return TINY_EPS
+        """The label in tables and figures, where learning rates stand apart."""
+        if self.optimizer == "Adam":
+            eps = self.eps / self.loss_scale
+            return "Adam" if eps == 1e-8 else TINY_EPS if eps <= 1.001e-30 else f"Adam, eps {eps:.0e}"
+        if self.optimizer == "Fromage" and self.norms == "naive":
+            return "Fromage, naive norms"
         return "SGD + momentum" if self.optimizer == "SGD" and self.momentum else self.optimizer
+
+    @property
+    def label(self) -> str:
+        """The label where a run stands by itself."""
+        return f"{self.name} at {self.lr:g}"
 
     def build(self, tensors: list[Tensor]) -> torch.optim.Optimizer:
         """The optimizer of a stack's slices."""
         if self.optimizer == "Fromage":
-            return StackedFromage(tensors, lr=self.lr)
+            return StackedFromage(tensors, lr=self.lr, naive=self.norms == "naive")
+        if self.optimizer == "Normalized SGD":
+            return NormalizedSGD(tensors, lr=self.lr)
+        return self._elementwise(tensors)
+
+    def build_alone(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+        """The optimizer of one network's parameters."""
+        if self.optimizer == "Fromage":
+            if self.norms == "naive":
+                raise ValueError("norms is 'naive': only networks in a stack train so; make them narrower")
+            return Fromage(parameters, lr=self.lr)
+        if self.optimizer == "Normalized SGD":
+            return NormalizedSGD(parameters, lr=self.lr, stacked=False)
+        return self._elementwise(parameters)
+
+    def _elementwise(self, tensors: Iterable[Tensor]) -> torch.optim.Optimizer:
         if self.optimizer == "Adam":
             return torch.optim.Adam(tensors, lr=self.lr, eps=self.eps, fused=True)
         return torch.optim.SGD(tensors, lr=self.lr, momentum=self.momentum, fused=True)

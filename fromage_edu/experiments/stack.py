@@ -2,15 +2,13 @@
 
 Their weights lie in one stack of tensors. At width 32 most of the time of a step goes into calling
 operations, not into arithmetic: a dozen networks in one stack take far less time than one after
-another.
+another. `alone.Alone` trains one network in the ordinary way, with the same methods.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from functools import partial
-from numbers import Real
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,26 +16,56 @@ from torch.nn.functional import cross_entropy
 
 from fromage_edu.networks import Perceptron
 
-__all__ = ["Stack", "StackedFromage"]
+__all__ = ["Probe", "Stack", "signal"]
+
+
+class Probe(NamedTuple):
+    """What goes through networks at one moment: two tensors (networks, layers), float64.
+
+    `gradients` are typical (root mean square) entries of each weight matrix's gradient; `signals` say how far
+    each layer's outputs differ between images (`signal`), hidden layers after their ReLU.
+    """
+
+    gradients: Tensor
+    signals: Tensor
+
+
+def signal(outputs: Tensor) -> Tensor:
+    """How far a layer's outputs (..., N, units) differ between N images: a unit's standard deviation.
+
+    Args:
+        outputs: of one layer.
+
+    Returns:
+        (...), float64: the root mean square over the units.
+
+    >>> signal(torch.tensor([[1.0, 5.0], [3.0, 5.0]])).item()
+    0.7071067811865476
+    """
+    return outputs.double().var(-2, correction=0).mean(-1).sqrt()
 
 
 class Stack:
     """Every start trains once with every optimizer, all side by side.
 
     Network `o * len(starts) + s` is start s under optimizer o. The tensors are (networks, layers, rows,
-    columns): weights and biases of the first layer, of the hidden layers, of the last. Each optimizer is
+    columns): weights (and biases) of the first layer, of the hidden layers, of the last. Each optimizer is
     given the slices that hold its own networks.
 
     Args:
-        starts: perceptrons with biases, ReLU and a linear output, of the same widths, at least three layers.
+        starts: perceptrons with ReLU and a linear output, of the same widths, at least three layers, all with
+            biases or all without.
         optimizers: for each a function from tensors to a `torch.optim.Optimizer`. It must treat networks
-            and layers in a tensor apart: elementwise ones do, Fromage does as `StackedFromage`.
+            and layers in a tensor apart: elementwise ones do, those of `stacked` do.
         dtype: of the weights.
+        device: where they are.
+        loss_scales: what each optimizer's losses are multiplied by before their gradient is taken; None: 1.
 
     Raises:
         ValueError: for no starts, starts of different widths, or fewer than three layers.
 
     >>> from functools import partial
+    >>> from fromage_edu.experiments.stacked import StackedFromage
     >>> starts = [Perceptron([4, 8, 8, 3], bias=True, output_nonlinearity=False) for _ in range(5)]
     >>> stack = Stack(starts, [partial(torch.optim.SGD, lr=0.1), partial(StackedFromage, lr=0.01)])
     >>> losses, accuracies = stack.step(torch.randn(5, 16, 4), torch.zeros(5, 16, dtype=torch.long))
@@ -50,18 +78,24 @@ class Stack:
         starts: Sequence[Perceptron],
         optimizers: Sequence[Callable[[list[Tensor]], torch.optim.Optimizer]],
         dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        loss_scales: Sequence[float] | None = None,
     ):
         """Copy the starts, once for each optimizer."""
         widths = sorted({start.widths for start in starts})
         if len(widths) != 1 or len(widths[0]) < 4:
             raise ValueError(f"starts have widths {widths}: give perceptrons of one shape, at least 3 layers")
         self.per_optimizer, self.copies = len(starts), len(optimizers)
+        scales = torch.tensor(loss_scales or [1.0] * self.copies, dtype=dtype, device=device)
+        self.scales = scales.repeat_interleave(self.per_optimizer)
         networks = [[part for part in start.modules() if isinstance(part, nn.Linear)] for start in starts]
+        reads = [lambda layer: layer.weight, lambda layer: layer.bias[None]]
+        self.kinds = 1 if networks[0][0].bias is None else 2
         self.tensors = []
         for part in (slice(0, 1), slice(1, -1), slice(-1, None)):
-            for read in (lambda layer: layer.weight, lambda layer: layer.bias[None]):
+            for read in reads[: self.kinds]:
                 rows = [torch.stack([read(layer).detach() for layer in layers[part]]) for layers in networks]
-                tensor = torch.stack(rows).to(dtype).repeat(self.copies, 1, 1, 1)
+                tensor = torch.stack(rows).to(device, dtype).repeat(self.copies, 1, 1, 1)
                 # The gradient is kept and zeroed, never replaced: the optimizers' slices always show it.
                 tensor.grad = torch.zeros_like(tensor)
                 self.tensors.append(tensor.requires_grad_())
@@ -74,18 +108,27 @@ class Stack:
             view.grad = tensor.grad[members]
         return slices
 
+    @property
+    def weights(self) -> list[Tensor]:
+        """The weight matrices: three tensors (networks, layers, rows, columns)."""
+        return self.tensors[:: self.kinds]
+
+    def hidden(self, images: Tensor) -> list[Tensor]:
+        """Outputs (networks, N, units) of all layers for images (networks, N, pixels), logits last."""
+        matrices = [weight.mT for weights in self.weights for weight in weights.unbind(1)]
+        outputs = [images]
+        if self.kinds == 2:
+            biases = [bias for biases in self.tensors[1::2] for bias in biases.unbind(1)]
+            for bias, matrix in zip(biases, matrices, strict=True):
+                outputs.append(torch.baddbmm(bias, _nonnegative(outputs), matrix))
+        else:
+            for matrix in matrices:
+                outputs.append(torch.bmm(_nonnegative(outputs), matrix))
+        return outputs[1:]
+
     def logits(self, images: Tensor) -> Tensor:
         """Outputs (networks, N, classes) for images (networks, N, pixels)."""
-        layers = [
-            layer
-            for weights, biases in zip(self.tensors[::2], self.tensors[1::2], strict=True)
-            for layer in zip(weights.unbind(1), biases.unbind(1), strict=True)
-        ]
-        hidden = images
-        for weight, bias in layers[:-1]:
-            hidden = torch.baddbmm(bias, hidden, weight.mT).relu()
-        weight, bias = layers[-1]
-        return torch.baddbmm(bias, hidden, weight.mT)
+        return self.hidden(images)[-1]
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One step of every network, on a batch for each start: (starts, N, pixels), (starts, N).
@@ -95,12 +138,11 @@ class Stack:
         """
         images, labels = images.repeat(self.copies, 1, 1), labels.repeat(self.copies, 1)
         logits = self.logits(images)
-        losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-        losses = losses.view_as(labels).mean(1)
+        losses = _losses(logits, labels)
         for tensor in self.tensors:
             tensor.grad.zero_()
-        # The sum keeps the networks apart: each one's gradient is that of its own mean loss.
-        losses.sum().backward()
+        # The sum keeps the networks apart: each one's gradient is that of its own loss.
+        (self.scales * losses).sum().backward()
         for optimizer in self.optimizers:
             optimizer.step()
         return losses.detach(), (logits.detach().argmax(2) == labels).double().mean(1)
@@ -114,60 +156,32 @@ class Stack:
     @torch.no_grad()
     def accuracies(self, images: Tensor, labels: Tensor) -> Tensor:
         """The accuracy (networks,) of each network on the same images (N, pixels)."""
-        logits = self.logits(images.expand(self.per_optimizer * self.copies, -1, -1))
+        logits = self.logits(self._for_all(images))
         return (logits.argmax(2) == labels).double().mean(1)
+
+    def probe(self, images: Tensor, labels: Tensor) -> Probe:
+        """Gradients of the mean loss on the same images (N, pixels) for all, and signals; nothing moves."""
+        outputs = self.hidden(self._for_all(images))
+        losses = _losses(outputs[-1], labels.expand(len(outputs[-1]), -1))
+        gradients = torch.autograd.grad(losses.sum(), self.weights)
+        typical = [gradient.double().square().mean((-2, -1)).sqrt() for gradient in gradients]
+        shown = [output.detach().relu() for output in outputs[:-1]] + [outputs[-1].detach()]
+        return Probe(torch.cat(typical, 1), torch.stack([signal(output) for output in shown], 1))
 
     def diverged(self) -> Tensor:
         """Which networks (networks,) have a weight that is not finite; their neighbors do not notice."""
         return ~torch.stack([tensor.isfinite().flatten(1).all(1) for tensor in self.tensors]).all(0)
 
+    def _for_all(self, images: Tensor) -> Tensor:
+        return images.expand(self.per_optimizer * self.copies, -1, -1)
 
-class StackedFromage(torch.optim.Optimizer):
-    """`fromage_edu.Fromage` for a stack: one norm for each matrix and bias vector in a tensor.
 
-    Adam and SGD treat every number alone, so torch's own classes train a stack as they are. Fromage
-    needs to know where a layer ends: here, in the last two dimensions. A test holds this class against
-    `fromage_edu.Fromage`.
+def _nonnegative(outputs: list[Tensor]) -> Tensor:
+    """What the next layer gets: the images themselves, or the last outputs after their ReLU."""
+    return outputs[-1].relu() if len(outputs) > 1 else outputs[0]
 
-    Args:
-        tensors: (..., rows, columns).
-        lr: the relative size of a step, finite and at least 0.
 
-    Raises:
-        ValueError: for another lr.
-
-    >>> weight = torch.eye(2).repeat(3, 1, 1)
-    >>> weight.grad = 1e-30 * torch.tensor([[0.0, 1.0], [-1.0, 0.0]]).repeat(3, 1, 1)
-    >>> StackedFromage([weight], lr=0.75).step()
-    >>> weight[2]
-    tensor([[ 0.8000, -0.6000],
-            [ 0.6000,  0.8000]])
-
-    Source: Fromage paper, Algorithm 1 (F25).
-    """
-
-    def __init__(self, tensors: list[Tensor], lr: float = 0.01):
-        """See the class."""
-        real = isinstance(lr, Real) and not isinstance(lr, bool)
-        if not real or not 0 <= lr < math.inf:
-            raise ValueError(f"lr is {lr!r}: give a finite number >= 0, such as 0.01")
-        super().__init__(tensors, {"lr": lr})
-
-    @torch.no_grad()
-    def step(self) -> None:
-        """Take one step."""
-        # In float64 the squares of gradients like 1e-25 do not vanish.
-        norm = partial(torch.linalg.vector_norm, dim=(-2, -1), keepdim=True, dtype=torch.float64)
-        for group in self.param_groups:
-            lr = group["lr"]
-            for tensor in group["params"]:
-                size, slope = norm(tensor), norm(tensor.grad)
-                # No gradient, no step and nothing to correct; a zero tensor takes the raw
-                # step of gradient descent.
-                moves = (slope != 0) & (size != 0)
-                one = torch.ones_like(size)
-                shrink = torch.where(moves, one * (1 + lr * lr) ** -0.5, one).to(tensor.dtype)
-                length = lr * torch.where(moves, size, size == 0).to(tensor.dtype)
-                # Divided first: lr * size / slope alone may leave the range of float32.
-                direction = tensor.grad / torch.where(moves, slope, one).to(tensor.dtype)
-                tensor.sub_(direction.mul_(length)).mul_(shrink)
+def _losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy (networks,) of logits (networks, N, classes) and labels (networks, N)."""
+    losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+    return losses.view_as(labels).mean(1)

@@ -3,7 +3,7 @@
 Every experiment has the same parts, so that one learns to read them once:
 
 - `Config`, frozen, and `PRESETS` of it: `quick` for tests, `default` for the page, `paper` for the figure as
-  fully as we run it, which is what is recorded;
+  fully as we have it; `recordings` names those that pages quote;
 - `points(config)`: the independent pieces of work;
 - `run_point(point) -> Outcome`: one piece, from seeds to numbers that JSON can hold;
 - `summarise(outcomes)`: a table with one row per thing compared, also of a recorded table of such rows;

@@ -23,7 +23,6 @@ from typing import NamedTuple
 import torch
 from torch.nn.functional import cross_entropy
 
-from fromage_edu.data import digits
 from fromage_edu.experiments import store, wide
 from fromage_edu.experiments.depth_results import (
     CHANCE,
@@ -288,15 +287,20 @@ def _rows(runs: list[dict], **columns: list) -> list[dict]:
     return [run | dict(zip(columns, row, strict=True)) for run, row in zip(runs, cells, strict=True)]
 
 
-def first_layer_gradient(depth: int, *, width: int = 32, seed: int) -> float:
+def first_layer_gradient(
+    depth: int, *, width: int = 32, seed: int, init: str = "default", bias: bool = True
+) -> float:
     """The typical (root mean square) entry of the first layer's gradient before any training, in float64.
 
-    The loss is the mean over all training images. This is the number that Adam compares with its eps.
+    The loss is the mean over all training images of `digits`. This is the number that Adam compares with its
+    eps.
 
     Args:
         depth: hidden layers.
         width: units per hidden layer.
         seed: fixes the weights.
+        init: how they start, as `network` has it.
+        bias: whether layers have biases.
 
     Returns:
         The root mean square of the entries.
@@ -304,8 +308,8 @@ def first_layer_gradient(depth: int, *, width: int = 32, seed: int) -> float:
     >>> first_layer_gradient(depth=20, seed=1) < 1e-8 < first_layer_gradient(depth=5, seed=1)
     True
     """
-    data = digits(dtype=torch.float64)
-    net = network(depth, width=width, seed=seed).double()
+    data = images("digits", "float64")
+    net = network(depth, width=width, seed=seed, init=init, bias=bias).double()
     loss = cross_entropy(net(data.x_train), data.y_train)
     (gradient,) = torch.autograd.grad(loss, net.weights[:1])
     return gradient.square().mean().sqrt().item()

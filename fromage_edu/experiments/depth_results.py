@@ -6,7 +6,7 @@ from fromage_edu import figures
 from fromage_edu.experiments.settings import TINY_EPS
 from fromage_edu.experiments.tables import rows_of, table
 
-__all__ = ["CHANCE", "LEARNS", "best_learning_rates", "figure", "race_figure", "summarise"]
+__all__ = ["CHANCE", "LEARNS", "best_learning_rates", "figure", "line_look", "race_figure", "summarise"]
 
 #: Networks that ignore their input stay near 1/10; these two accuracies leave a margin on either side.
 CHANCE, LEARNS = 0.15, 0.25
@@ -87,8 +87,8 @@ def figure(summary):
         for index, entrant in enumerate(entrants):
             rows = summary[summary["entrant"] == entrant].sort_values("depth")
             depths = rows["depth"] + apart * (index - (len(entrants) - 1) / 2)
-            ax.plot(depths, rows["median"], label=entrant, **_look(entrant))
-            ax.vlines(depths, rows["lowest"], rows["highest"], color=_look(entrant)["color"], linewidth=1)
+            ax.plot(depths, rows["median"], label=entrant, **line_look(entrant))
+            ax.vlines(depths, rows["lowest"], rows["highest"], color=line_look(entrant)["color"], linewidth=1)
         ax.set(xlabel="hidden layers", ylabel="training accuracy at the end", ylim=(0, 1.02))
         figures.label_lines(ax)
     return fig
@@ -120,7 +120,7 @@ def race_figure(curves, order=("SGD + momentum", "Adam", "Fromage", TINY_EPS)):
         for ax, entrant in zip(axes.flat, entrants, strict=False):
             runs = curves[curves["entrant"] == entrant]
             _guessing(ax, curves["epoch"].min(), curves["epoch"].max(), named=entrant == entrants[-1])
-            color = _look(entrant)["color"]
+            color = line_look(entrant)["color"]
             for _, run in runs.groupby("seed", sort=False):
                 ax.plot(run["epoch"], run["accuracy"], color=color, linewidth=1)
             ax.set(ylim=(0, 1.02))
@@ -130,11 +130,22 @@ def race_figure(curves, order=("SGD + momentum", "Adam", "Fromage", TINY_EPS)):
     return fig
 
 
-def _look(entrant: str) -> dict:
-    """Color, dash and mark; Adam with a tiny eps keeps Adam's color, on a solid line with hollow marks."""
-    role = {"Fromage": "fromage", "SGD": "sgd", "SGD + momentum": "sgd"}.get(entrant, "adam")
+def line_look(entrant: str) -> dict:
+    """How an entrant's line is drawn; variants keep its color, on a solid line with hollow marks.
+
+    Args:
+        entrant: its name.
+
+    Returns:
+        Keyword arguments of `Axes.plot`.
+
+    >>> line_look("Adam, tiny eps")["marker"]
+    'D'
+    """
+    family = entrant.split(",")[0]
+    role = {"Fromage": "fromage", "Adam": "adam"}.get(family, "sgd")
     look = figures.line(role) | {"marker": "o", "markersize": 4}
-    if entrant == TINY_EPS:
+    if entrant not in ("Fromage", "Adam", "SGD", "SGD + momentum"):
         look |= {
             "linestyle": "solid",
             "marker": "D",

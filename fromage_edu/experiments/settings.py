@@ -177,7 +177,7 @@ class Entrant:
         """The label in tables and figures, where learning rates stand apart."""
         if self.optimizer == "Adam":
             eps = self.eps / self.loss_scale
-            return "Adam" if eps == 1e-8 else TINY_EPS if eps <= 1.001e-30 else f"Adam, eps {eps:.0e}"
+            return TINY_EPS if self.eps == 1e-30 else "Adam" if eps == 1e-8 else f"Adam, eps {eps:.0e}"
         if self.optimizer == "Fromage" and self.norms == "naive":
             return "Fromage, naive norms"
         return "SGD + momentum" if self.optimizer == "SGD" and self.momentum else self.optimizer

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import torch
 from torch.nn.functional import cross_entropy
 
-from fromage_edu.experiments import store, wide
+from fromage_edu.experiments import store
 from fromage_edu.experiments.depth_results import (
     CHANCE,
     LEARNS,
@@ -133,6 +133,8 @@ class Config:
             whole(name, getattr(self, name), least=1)
         number("final_lr", self.final_lr, "> 0 and <= 1, such as 0.2", lambda left: 0 < left <= 1)
         one_of("dtype", self.dtype, ("float32", "float64"))
+        for entrant in self.entrants:
+            entrant.check_dtype(self.dtype)
         one_of("dataset", self.dataset, DATASETS)
         one_of("init", self.init, INITS)
         one_of("bias", self.bias, (True, False))
@@ -170,7 +172,6 @@ PRESETS = {
         MINIATURE, depths=(30, 40, 50), entrants=(FROMAGE, ADAM, ADAM_TINY_EPS), dtype="float64"
     ),
     "paper": FULL_SIZE,
-    **wide.presets(FULL_SIZE),
 }
 
 

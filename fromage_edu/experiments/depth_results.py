@@ -67,11 +67,13 @@ def best_learning_rates(summary):
     return summary.loc[best].reset_index(drop=True)
 
 
-def figure(summary):
+def figure(summary, authors=None):
     """Final training accuracy against depth: lines through the medians, bars from worst seed to best.
 
     Args:
         summary: what `summarise` or `best_learning_rates` returned, of one dtype.
+        authors: the authors' own runs, `recorded.load("figure4_authors")`, to lie over ours: a cross for the
+            best of their learning rates after 100 epochs.
 
     Returns:
         The matplotlib figure.
@@ -91,7 +93,20 @@ def figure(summary):
             ax.vlines(depths, rows["lowest"], rows["highest"], color=line_look(entrant)["color"], linewidth=1)
         ax.set(xlabel="hidden layers", ylabel="training accuracy at the end", ylim=(0, 1.02))
         figures.label_lines(ax)
+        if authors is not None:
+            _lay_over(ax, authors)
     return fig
+
+
+def _lay_over(ax, authors) -> None:
+    """The authors' best runs, in the colors of ours."""
+    ours = {"fromage": "Fromage", "adam": "Adam", "SGD": "SGD + momentum"}
+    runs = (
+        authors[authors["epochs"] == 100].groupby(["optimizer", "num_hidden_layers"])["last_epoch_acc"].max()
+    )
+    for optimizer, entrant in ours.items():
+        color = line_look(entrant)["color"]
+        ax.plot(runs[optimizer].index, runs[optimizer], linestyle="none", marker="x", color=color)
 
 
 def race_figure(curves, order=("SGD + momentum", "Adam", "Fromage", TINY_EPS)):

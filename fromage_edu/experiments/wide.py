@@ -1,21 +1,53 @@
-"""The depth race at the authors' width, 784, on 5,000 digits: who is in it, and at which learning rates.
+"""The depth race at the authors' width, 784, on 5,000 digits: is it Adam's eps there, too?
 
-Arithmetic fills a core here, so the race comes in two pieces. One seed and half the epochs choose each
-entrant's learning rate at each depth; three other seeds run the race with it.
+Points, runs and tables are those of `depth`. Arithmetic fills a core here, so the race comes in two pieces:
+one seed and half the epochs choose each entrant's learning rate at each depth, by a rule; three other seeds
+run the race with it. Adam's eps is taken out of the way by multiplying the loss as well: g² alone would leave
+float32, for at 40 layers the first gradient has entries near 1e-18.
+
+Source: Fromage paper, Figure 4 (F29), and what it leaves open.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+from fromage_edu.experiments import depth as race
+from fromage_edu.experiments import store
+from fromage_edu.experiments.depth import (
+    CHAPTER,
+    Config,
+    Outcome,
+    Point,
+    figure,
+    points,
+    run_point,
+    summarise,
+)
+from fromage_edu.experiments.plain import plain
 from fromage_edu.experiments.settings import ADAM, FROMAGE, SGD, Entrant
+from fromage_edu.experiments.tables import rows_of, table
 
-__all__ = ["ADAM_SCALED", "DEPTHS", "GRID", "presets"]
+__all__ = [
+    "CHAPTER",
+    "DEPTHS",
+    "GRID",
+    "PRESETS",
+    "Config",
+    "Outcome",
+    "Point",
+    "chosen",
+    "figure",
+    "points",
+    "recordings",
+    "run_point",
+    "summarise",
+]
 
 DEPTHS = (5, 15, 25, 40, 50)
+SEEDS = (321, 322, 323)
 
-#: Adam with its eps out of the way. The loss is multiplied as well, or g² would leave float32: at 40 layers
-#: the first gradient has entries near 1e-18.
 ADAM_SCALED = Entrant("Adam", lr=0.0001, eps=1e-30, loss_scale=1e12)
 GRID = (
     *(replace(FROMAGE, lr=lr) for lr in (0.001, 0.003, 0.01)),
@@ -23,16 +55,87 @@ GRID = (
     *(replace(ADAM_SCALED, lr=lr) for lr in (0.00001, 0.0001, 0.001)),
     *(replace(SGD, lr=lr) for lr in (0.01, 0.1, 1.0)),
 )
+RATES = replace(
+    race.PRESETS["paper"], depths=DEPTHS, entrants=GRID, dataset="mnist_5k", seeds=(311,), epochs=30
+)
+
+PRESETS = {
+    # The same code in a minute: digits in networks just too wide to stand side by side.
+    "quick": Config(
+        depths=(2, 20), entrants=GRID[1::3], seeds=(1,), width=race.NARROW + 1, batch_size=128, epochs=4
+    ),
+    "default": replace(RATES, depths=(25,), entrants=GRID[1::3]),
+    "paper": RATES,
+}
 
 
-def presets(full_size) -> dict:
-    """The configurations of the race.
+def chosen(outcomes, config: Config, depth: int, seeds=SEEDS) -> Config:
+    """The race at one depth, each entrant with its best learning rate there.
+
+    The rule: the highest training accuracy at the end; of equal ones, the lowest loss in the last epoch.
 
     Args:
-        full_size: the `depth.Config` of the paper's own experiment.
+        outcomes: of the points of `config` at this depth.
+        config: what was run to choose.
+        depth: one of its depths.
+        seeds: of the race; none of those that choose.
 
     Returns:
-        Name -> `depth.Config`.
+        The configuration, with twice the epochs.
+
+    Raises:
+        ValueError: where a seed of the race has chosen, or an entrant has no run at this depth.
+
+    >>> config = replace(PRESETS["quick"], depths=(2,), width=8, epochs=1)
+    >>> race_of_two = chosen([run_point(point) for point in points(config)], config, 2)
+    >>> len(race_of_two.entrants), race_of_two.epochs
+    (4, 2)
     """
-    small = replace(full_size, depths=DEPTHS, entrants=GRID, dataset="mnist_5k")
-    return {"width 784, rates": replace(small, seeds=(311,), epochs=30)}
+    if set(seeds) & set(config.seeds):
+        raise ValueError(
+            f"seeds are {tuple(seeds)}: {config.seeds} have chosen the learning rates; take others"
+        )
+    finals, curves = (rows_of(outcomes, kind) for kind in ("finals", "curves"))
+    finals, curves = (rows[rows["depth"] == depth] for rows in (finals, curves))
+    last = curves[curves["epoch"] == curves["epoch"].max()][["entrant", "lr", "seed", "loss"]]
+    runs = finals.merge(last, on=["entrant", "lr", "seed"]).groupby(["entrant", "lr"], sort=False)
+    ranked = runs[["train_accuracy", "loss"]].mean().reset_index()
+    ranked = ranked.sort_values(["train_accuracy", "loss"], ascending=[False, True])
+    best = ranked.drop_duplicates("entrant").set_index("entrant")["lr"]
+    entrants = [entrant for entrant in config.entrants if best.get(entrant.name) == entrant.lr]
+    missing = {entrant.name for entrant in config.entrants} - {entrant.name for entrant in entrants}
+    if missing:
+        raise ValueError(f"{', '.join(sorted(missing))} has no run at depth {depth}: run those points first")
+    return replace(config, depths=(depth,), entrants=entrants, seeds=tuple(seeds), epochs=2 * config.epochs)
+
+
+def recordings(progress=lambda text: None, presets=("paper",), keep=None):
+    """What pages quote: `wide_rates` (one seed, all learning rates) and `wide_race` (three seeds, the best).
+
+    Args:
+        progress: called with a line of text after every point.
+        presets: the configuration that chooses, one.
+        keep: a folder for finished points, as `store.run_presets` has it.
+
+    Returns:
+        Name of the recorded table -> (table, config).
+
+    Raises:
+        ImportError: without pandas or the images' package, with the command that installs it.
+        ValueError: for more than one preset.
+    """
+    (preset,) = presets
+    table([])  # Without pandas, say so now and not after hours.
+    config, folder = PRESETS[preset], None if keep is None else Path(keep)
+    rates = store.run(race, config, folder=folder and folder / "rates", progress=progress)
+    races, configs = [], {}
+    for depth in config.depths:
+        configs[f"{depth} layers"] = one = chosen(rates, config, depth)
+        place = folder and folder / f"race-{depth}"
+        races += store.run(race, one, folder=place, progress=progress)
+    configs = {name: plain(one) for name, one in configs.items()}
+    return {
+        "wide_rates": (rows_of(rates, "finals"), {preset: plain(config)}),
+        "wide_race": (rows_of(races, "finals"), configs),
+        "wide_curves": (rows_of(races, "curves"), configs),
+    }

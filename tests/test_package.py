@@ -26,7 +26,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 # From the top of the house down: a room imports from rooms above it only.
 ROOMS = """
     trust optim curvature networks tangent_kernel spectra bounds data figures training recorded experiments
-    explorers exercises cli
+    explorers lab exercises cli
 """.split()
 # Those that exist, be they files or packages.
 ROOMS_OF_TORCH = [f"fromage_edu.{room}" for room in ROOMS[:10] if find_spec(f"fromage_edu.{room}")]

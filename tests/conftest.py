@@ -16,6 +16,12 @@ hypothesis.settings.register_profile("fromage", derandomize=True, deadline=None,
 hypothesis.settings.load_profile("fromage")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Also for fixtures of a module, made before those of a test: on a busy core two threads spin."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def _repeatable():
     threads = torch.get_num_threads()

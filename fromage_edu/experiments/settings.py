@@ -172,12 +172,38 @@ class Entrant:
         number("momentum", self.momentum, ">= 0 and < 1, such as 0.9", lambda momentum: 0 <= momentum < 1)
         number("loss_scale", self.loss_scale, "> 0, such as 1e12", lambda scale: scale > 0)
 
+    def check_dtype(self, dtype: str) -> None:
+        """Refuse numbers that a dtype takes for 0 or for infinity.
+
+        Args:
+            dtype: of the weights, "float32" or "float64".
+
+        Raises:
+            ValueError: for such a number, with the way out.
+
+        >>> Entrant("Adam", lr=0.001, eps=1e-60).check_dtype("float64")
+        """
+
+        def rounded(value: float) -> float:
+            return torch.tensor(value, dtype=torch.float64).to(getattr(torch, dtype)).item()
+
+        if self.optimizer == "Adam" and self.eps and not rounded(self.eps):
+            raise ValueError(
+                f"eps is {self.eps:g}: {dtype} takes it for 0, and Adam divides 0 by 0 where a gradient is "
+                "0; use a larger one and loss_scale, or dtype 'float64'"
+            )
+        if not 0 < rounded(self.loss_scale) < math.inf:
+            raise ValueError(
+                f"loss_scale is {self.loss_scale:g}: beyond the range of {dtype}; use one such as 1e12"
+            )
+
     @property
     def name(self) -> str:
         """The label in tables and figures, where learning rates stand apart."""
         if self.optimizer == "Adam":
             eps = self.eps / self.loss_scale
-            return TINY_EPS if self.eps == 1e-30 else "Adam" if eps == 1e-8 else f"Adam, eps {eps:.0e}"
+            name = f"Adam, eps {eps:.2g}"
+            return TINY_EPS if self.eps == 1e-30 else "Adam" if name == "Adam, eps 1e-08" else name
         if self.optimizer == "Fromage" and self.norms == "naive":
             return "Fromage, naive norms"
         return "SGD + momentum" if self.optimizer == "SGD" and self.momentum else self.optimizer

@@ -7,7 +7,7 @@ another. `alone.Alone` trains one network in the ordinary way, with the same met
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -39,8 +39,8 @@ def signal(outputs: Tensor) -> Tensor:
     Returns:
         (...), float64: the root mean square over the units.
 
-    >>> signal(torch.tensor([[1.0, 5.0], [3.0, 5.0]])).item()
-    0.7071067811865476
+    >>> round(signal(torch.tensor([[1.0, 5.0], [3.0, 5.0]])).item(), 6)
+    0.707107
     """
     return outputs.double().var(-2, correction=0).mean(-1).sqrt()
 
@@ -62,7 +62,8 @@ class Stack:
         loss_scales: what each optimizer's losses are multiplied by before their gradient is taken; None: 1.
 
     Raises:
-        ValueError: for no starts, starts of different widths, or fewer than three layers.
+        ValueError: for no starts, starts of different shapes or another kind, fewer than three layers, no
+            optimizers, or another number of loss_scales.
 
     >>> from functools import partial
     >>> from fromage_edu.experiments.stacked import StackedFromage
@@ -82,13 +83,17 @@ class Stack:
         loss_scales: Sequence[float] | None = None,
     ):
         """Copy the starts, once for each optimizer."""
-        widths = sorted({start.widths for start in starts})
-        if len(widths) != 1 or len(widths[0]) < 4:
-            raise ValueError(f"starts have widths {widths}: give perceptrons of one shape, at least 3 layers")
+        _check_starts(starts)
         self.per_optimizer, self.copies = len(starts), len(optimizers)
-        scales = torch.tensor(loss_scales or [1.0] * self.copies, dtype=dtype, device=device)
+        loss_scales = [1.0] * self.copies if loss_scales is None else list(loss_scales)
+        if not self.copies or len(loss_scales) != self.copies:
+            raise ValueError(
+                f"{self.copies} optimizers and {len(loss_scales)} loss_scales: give at least one optimizer, "
+                "and a scale for each"
+            )
+        scales = torch.tensor(loss_scales, dtype=dtype, device=device)
         self.scales = scales.repeat_interleave(self.per_optimizer)
-        networks = [[part for part in start.modules() if isinstance(part, nn.Linear)] for start in starts]
+        networks = [list(start.layers) for start in starts]
         reads = [lambda layer: layer.weight, lambda layer: layer.bias[None]]
         self.kinds = 1 if networks[0][0].bias is None else 2
         self.tensors = []
@@ -114,21 +119,27 @@ class Stack:
         return self.tensors[:: self.kinds]
 
     def hidden(self, images: Tensor) -> list[Tensor]:
-        """Outputs (networks, N, units) of all layers for images (networks, N, pixels), logits last."""
-        matrices = [weight.mT for weights in self.weights for weight in weights.unbind(1)]
-        outputs = [images]
-        if self.kinds == 2:
-            biases = [bias for biases in self.tensors[1::2] for bias in biases.unbind(1)]
-            for bias, matrix in zip(biases, matrices, strict=True):
-                outputs.append(torch.baddbmm(bias, _nonnegative(outputs), matrix))
-        else:
-            for matrix in matrices:
-                outputs.append(torch.bmm(_nonnegative(outputs), matrix))
-        return outputs[1:]
+        """Outputs (networks, N, units) of all layers, before ReLU, for images (networks, N, pixels)."""
+        return list(self._outputs(images))
 
     def logits(self, images: Tensor) -> Tensor:
         """Outputs (networks, N, classes) for images (networks, N, pixels)."""
-        return self.hidden(images)[-1]
+        # Layer by layer: where no gradient is wanted, only one layer's outputs stay in memory.
+        for output in self._outputs(images):
+            logits = output
+        return logits
+
+    def _outputs(self, images: Tensor) -> Iterator[Tensor]:
+        matrices = [weight.mT for weights in self.weights for weight in weights.unbind(1)]
+        biases = [bias for biases in self.tensors[1::2] for bias in biases.unbind(1)]
+        output = None
+        for layer, matrix in enumerate(matrices):
+            inputs = images if output is None else output.relu()
+            if self.kinds == 2:
+                output = torch.baddbmm(biases[layer], inputs, matrix)
+            else:
+                output = torch.bmm(inputs, matrix)
+            yield output
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One step of every network, on a batch for each start: (starts, N, pixels), (starts, N).
@@ -155,9 +166,10 @@ class Stack:
 
     @torch.no_grad()
     def accuracies(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The accuracy (networks,) of each network on the same images (N, pixels)."""
-        logits = self.logits(self._for_all(images))
-        return (logits.argmax(2) == labels).double().mean(1)
+        """The accuracy (networks,) of each network on the same images (N, pixels), 2,000 at a time."""
+        pairs = zip(images.split(2000), labels.split(2000), strict=True)
+        right = [self.logits(self._for_all(some)).argmax(2) == those for some, those in pairs]
+        return torch.cat(right, 1).double().mean(1)
 
     def probe(self, images: Tensor, labels: Tensor) -> Probe:
         """Gradients of the mean loss on the same images (N, pixels) for all, and signals; nothing moves."""
@@ -176,9 +188,15 @@ class Stack:
         return images.expand(self.per_optimizer * self.copies, -1, -1)
 
 
-def _nonnegative(outputs: list[Tensor]) -> Tensor:
-    """What the next layer gets: the images themselves, or the last outputs after their ReLU."""
-    return outputs[-1].relu() if len(outputs) > 1 else outputs[0]
+def _check_starts(starts: Sequence[Perceptron]) -> None:
+    """Refuse networks that would be trained as something else than they are."""
+    widths = sorted({start.widths for start in starts})
+    if len(widths) != 1 or len(widths[0]) < 4:
+        raise ValueError(f"starts have widths {widths}: give perceptrons of one shape, at least 3 layers")
+    if any(not isinstance(start.nonlinearity, nn.ReLU) or start.output_nonlinearity for start in starts):
+        raise ValueError("a start has another nonlinearity: give perceptrons with ReLU and a linear output")
+    if len({layer.bias is None for start in starts for layer in start.layers}) != 1:
+        raise ValueError("some layers have biases and some have none: give starts with or without")
 
 
 def _losses(logits: Tensor, labels: Tensor) -> Tensor:

@@ -104,7 +104,7 @@ class NormalizedSGD(torch.optim.Optimizer):
         """Take one step."""
         for group in self.param_groups:
             for tensor in group["params"]:
-                rows = tensor.grad if self.stacked else tensor.grad.view(1, -1)
+                rows = tensor.grad if self.stacked else tensor.grad.reshape(1, -1)
                 slope = _norms(rows, naive=False)
                 direction = rows / torch.where(slope != 0, slope, 1.0).to(tensor.dtype)
                 tensor.sub_(direction.view_as(tensor), alpha=group["lr"])

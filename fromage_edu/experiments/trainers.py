@@ -74,7 +74,6 @@ def network(
     return net
 
 
-@lru_cache(maxsize=2)
 def images(dataset: str, dtype: str, device: str = "cpu") -> Images:
     """What networks learn, as rows, on a device.
 
@@ -86,10 +85,30 @@ def images(dataset: str, dtype: str, device: str = "cpu") -> Images:
     Returns:
         The images and labels, read once; do not change them.
 
+    Raises:
+        ConnectionError: if "mnist" is not on this machine and cannot be downloaded.
+        ImportError: without the package that "digits" or "mnist_5k" come from, with the command that installs
+            it.
+        ValueError: for another dataset.
+
     >>> images("digits", "float32").x_train.shape
     torch.Size([1438, 64])
     """
-    data = DATASETS[dataset](dtype=getattr(torch, dtype))
+    return _images(dataset, dtype, device)
+
+
+# Of three: an experiment may train in float32 or float64 and take gradients in float64.
+@lru_cache(maxsize=3)
+def _images(dataset: str, dtype: str, device: str) -> Images:
+    read = DATASETS[one_of("dataset", dataset, DATASETS)]
+    try:
+        data = read(dtype=getattr(torch, dtype))
+    except ConnectionError as error:
+        # In one line, as a sweep keeps it; what each mirror answered is in the traceback.
+        raise ConnectionError(
+            f"dataset {dataset!r} could not be downloaded: call fromage_edu.data.{dataset}() where there is "
+            "a network, or take 'digits' or 'mnist_5k', which need none"
+        ) from error
     return data._replace(**{name: getattr(data, name).to(device) for name in data._fields[:4]})
 
 

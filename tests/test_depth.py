@@ -1,4 +1,4 @@
-"""The experiments: the shape they share, the stack against plain training, and the numbers of the race."""
+"""The depth race: its settings, its points and rows, its table and pictures, and who learns."""
 
 import dataclasses
 import re
@@ -6,93 +6,19 @@ import sys
 from functools import partial
 
 import pytest
-import torch
 from torch.nn.functional import cross_entropy
 
-from fromage_edu import Fromage
-from fromage_edu.data import digits
 from fromage_edu.experiments import depth, record, tables
-from fromage_edu.experiments.stack import Stack
-from fromage_edu.experiments.stacked import StackedFromage
+from fromage_edu.experiments.depth_results import line_look
+from fromage_edu.experiments.trainers import images, network
 
 QUICK = depth.PRESETS["quick"]
+WIDE = depth.Config(depths=(2, 3), entrants=(depth.FROMAGE, depth.SGD), seeds=(1, 2), width=65, epochs=1)
 
 
 @pytest.fixture(scope="module")
 def quick_outcomes():
     return [depth.run_point(point) for point in depth.points(QUICK)]
-
-
-# One optimizer for a stack, one for a network alone.
-RIVALS = {
-    "Fromage": (partial(StackedFromage, lr=0.01), partial(Fromage, lr=0.01)),
-    "Adam": (depth.ADAM.build, partial(torch.optim.Adam, lr=depth.ADAM.lr)),
-    "Adam, tiny eps": (depth.ADAM_TINY_EPS.build, partial(torch.optim.Adam, lr=0.001, eps=1e-30)),
-    "SGD + momentum": (depth.SGD.build, partial(torch.optim.SGD, lr=0.1, momentum=0.9)),
-}
-
-
-@pytest.mark.parametrize("layers", [2, 12])
-def test_a_stack_trains_as_each_network_would_alone(layers):
-    data = digits(dtype=torch.float64)
-    seeds = (1, 2, 3)
-    starts = [depth.network(layers, width=8, seed=seed) for seed in seeds]
-    stack = Stack(starts, [stacked for stacked, _ in RIVALS.values()], torch.float64)
-    batches = torch.stack([torch.arange(step, step + 60).view(3, 20) for step in range(0, 300, 60)])
-    for batch in batches:
-        losses, accuracies = stack.step(data.x_train[batch], data.y_train[batch])
-
-    for index, (name, (_, alone)) in enumerate(RIVALS.items()):
-        # A stack sums in another order than a network alone; Adam with a tiny eps enlarges even rounding.
-        tolerance = 1e-5 if name == depth.TINY_EPS else 1e-9
-        for member, seed in enumerate(seeds):
-            net = depth.network(layers, width=8, seed=seed).double()
-            optimizer = alone(net.parameters())
-            for batch in batches[:, member]:
-                logits = net(data.x_train[batch])
-                loss = cross_entropy(logits, data.y_train[batch])
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-            place = index * len(seeds) + member
-            assert losses[place].item() == pytest.approx(loss.item(), rel=tolerance), name
-            right = (logits.argmax(1) == data.y_train[batch]).double().mean().item()
-            assert accuracies[place].item() == pytest.approx(right), name
-            outputs = stack.logits(data.x_train.expand(len(starts) * len(RIVALS), -1, -1))[place]
-            assert (outputs - net(data.x_train)).abs().max() < tolerance, name
-
-
-@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e15])
-def test_stacked_fromage_is_fromage_in_float32_at_any_scale(scale):
-    generator = torch.Generator().manual_seed(0)
-    weights = torch.randn(3, 4, 5, 6, generator=generator)
-    gradient = scale * torch.randn(3, 4, 5, 6, generator=generator)
-    gradient[0, 0] = 0.0
-    weights[1, 1] = 0.0
-    stacked = weights.clone()
-    stacked.grad = gradient.clone()
-    StackedFromage([stacked], lr=0.1).step()
-    for row in range(3):
-        for column in range(4):
-            alone = torch.nn.Parameter(weights[row, column].clone())
-            alone.grad = gradient[row, column].clone()
-            Fromage([alone], lr=0.1).step()
-            torch.testing.assert_close(stacked[row, column], alone.detach(), rtol=1e-5, atol=1e-6)
-
-
-def test_a_network_that_diverges_leaves_its_neighbors_alone():
-    config = dataclasses.replace(QUICK, depths=(2,), epochs=1)
-    wild = dataclasses.replace(config, entrants=(depth.FROMAGE, depth.Entrant("SGD", lr=1e20), depth.ADAM))
-    quiet = dataclasses.replace(config, entrants=(depth.FROMAGE, depth.ADAM))
-    finals = {
-        name: [
-            row for row in depth.run_point(depth.Point(each, 2)).finals if row["entrant"] != "SGD + momentum"
-        ]
-        for name, each in {"wild": wild, "quiet": quiet}.items()
-    }
-    assert finals["wild"] == finals["quiet"]
-    (record_,) = [depth.run_point(point) for point in depth.points(wild)]
-    assert [row["diverged"] for row in record_.finals] == [False, False, True, True, False, False]
 
 
 def test_the_same_config_gives_the_same_numbers(quick_outcomes):
@@ -110,14 +36,6 @@ def test_a_seed_does_not_depend_on_who_trains_beside_it():
     for left, right in zip(rows["both"], rows["alone"], strict=True):
         # Sums run in another order in a larger stack; after two epochs that is all the difference there is.
         assert left["train_accuracy"] == pytest.approx(right["train_accuracy"], abs=0.02)
-
-
-def test_the_global_random_state_is_left_alone():
-    torch.manual_seed(3)
-    expected = torch.rand(2)
-    torch.manual_seed(3)
-    depth.network(3, seed=1)
-    assert torch.equal(torch.rand(2), expected)
 
 
 def test_rows_are_tidy(quick_outcomes):
@@ -202,47 +120,28 @@ def test_figures_draw_every_entrant(quick_outcomes):
             for bad in (0, -0.2, 1.5, float("nan"), "x", None)
         ),
         ({"dtype": "float16"}, "dtype is 'float16': use 'float32' or 'float64'"),
+        ({"dataset": "cifar10"}, "dataset is 'cifar10': use 'digits' or 'mnist_5k' or 'mnist'"),
+        ({"init": "xavier"}, "init is 'xavier': use 'default' or 'he' or 'orthogonal'"),
+        ({"bias": None}, "bias is None: use True or False"),
+        ({"device": "tpu"}, "device is 'tpu': give 'cpu', 'cuda'"),
+        (
+            {"width": 65, "entrants": (depth.Entrant("Fromage", lr=0.01, norms="naive"),)},
+            "width is 65: naive norms are for networks up to 64 wide",
+        ),
+        (
+            {"entrants": (depth.Entrant("Adam", lr=0.01, eps=1e-60),)},
+            "eps is 1e-60: float32 takes it for 0",
+        ),
+        (
+            # Eps out of the way in two ways has one name: a table could not tell them apart.
+            {"entrants": (depth.ADAM_TINY_EPS, dataclasses.replace(depth.ADAM_TINY_EPS, loss_scale=1e12))},
+            "entrants hold ('Adam, tiny eps', 0.001) twice",
+        ),
     ],
 )
 def test_bad_configs_are_refused(options, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         depth.Config(**options)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"optimizer": "Lion"}, "optimizer is 'Lion': use 'Fromage' or 'Adam' or 'SGD' or"),
-        *(
-            ({"lr": bad}, f"lr is {bad!r}: give a number >= 0, such as 0.01")
-            for bad in (-1, float("nan"), float("inf"), "0.1", None, True)
-        ),
-        *(({"eps": bad}, f"eps is {bad!r}: give a number >= 0") for bad in (-1e-8, float("nan"), "x")),
-        *(
-            ({"momentum": bad}, f"momentum is {bad!r}: give a number >= 0 and < 1")
-            for bad in (-0.1, 1, float("nan"), "x")
-        ),
-    ],
-)
-def test_bad_entrants_are_refused(options, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        depth.Entrant(**{"optimizer": "SGD", "lr": 0.1, **options})
-
-
-@pytest.mark.parametrize("lr", [-1, float("nan"), float("inf"), "0.1", None])
-def test_stacked_fromage_refuses_a_bad_learning_rate(lr):
-    with pytest.raises(ValueError, match=re.escape(f"lr is {lr!r}: give a finite number >= 0")):
-        StackedFromage([torch.ones(1, 1, 2, 2)], lr=lr)
-
-
-@pytest.mark.parametrize(
-    "starts",
-    [[], [depth.network(1, seed=1)], [depth.network(2, seed=1), depth.network(3, seed=1)]],
-    ids=["none", "shallow", "different"],
-)
-def test_a_stack_needs_starts_of_one_shape(starts):
-    with pytest.raises(ValueError, match="give perceptrons of one shape, at least 3 layers"):
-        Stack(starts, [depth.ADAM.build])
 
 
 def test_bad_points_and_networks_are_refused():
@@ -251,10 +150,70 @@ def test_bad_points_and_networks_are_refused():
             depth.Point(QUICK, bad)
     with pytest.raises(TypeError, match="config is 'quick': give a Config"):
         depth.Point("quick", 2)
+    with pytest.raises(TypeError, match="entrant is 'Adam': give an Entrant, such as FROMAGE"):
+        depth.Point(QUICK, 2, entrant="Adam")
+    with pytest.raises(ValueError, match="seed is 1.5: give a whole number >= 0"):
+        depth.Point(QUICK, 2, seed=1.5)
     with pytest.raises(ValueError, match="depth is -1: give a whole number >= 1"):
         depth.network(-1, seed=1)
     with pytest.raises(ValueError, match="seed is None: give a whole number >= 0"):
         depth.network(2, seed=None)
+
+
+def test_narrow_networks_are_one_point_a_depth_and_wide_ones_one_a_run():
+    assert [(point.depth, point.entrants, point.seeds) for point in depth.points(QUICK)] == [
+        (layers, QUICK.entrants, QUICK.seeds) for layers in QUICK.depths
+    ]
+    assert len(depth.points(dataclasses.replace(WIDE, width=64))) == 2
+    found = [(point.depth, point.seeds, point.entrants) for point in depth.points(WIDE)]
+    assert found == [
+        (layers, (seed,), (entrant,))
+        for layers in WIDE.depths
+        for seed in WIDE.seeds
+        for entrant in WIDE.entrants
+    ]
+    assert len(depth.points(depth.PRESETS["paper"])) == 9 * 3 * len(depth.GRID)
+
+
+def test_wide_runs_give_the_same_rows_one_by_one():
+    outcomes = [depth.run_point(point) for point in depth.points(WIDE)]
+    summary = depth.summarise(outcomes)
+    assert summary["runs"].tolist() == [2, 2, 2, 2] and summary["depth"].tolist() == [2, 2, 3, 3]
+    assert len(outcomes[0].finals) == len(outcomes[0].curves) == 1
+    narrow = depth.run_point(depth.Point(dataclasses.replace(WIDE, width=8), 2))
+    for ours, theirs in ((outcomes[0].finals, narrow.finals), (outcomes[0].curves, narrow.curves)):
+        assert list(ours[0]) == list(theirs[0])
+
+
+def test_a_point_of_one_run_is_that_run_of_a_stack():
+    config = dataclasses.replace(QUICK, dtype="float64", depths=(3,), epochs=1)
+    together = depth.run_point(depth.Point(config, 3))
+    for entrant in (depth.FROMAGE, depth.SGD):
+        (row,) = depth.run_point(depth.Point(config, 3, entrant, seed=2)).curves
+        same = [each for each in together.curves if (each["entrant"], each["seed"]) == (entrant.name, 2)]
+        assert row["loss"] == pytest.approx(same[0]["loss"], rel=1e-9) and len(same) == 1
+
+
+@pytest.mark.parametrize("init", ["default", "he"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_first_gradient_is_autograd_s(init, bias):
+    data, net = images("digits", "float64"), network(4, width=8, seed=3, init=init, bias=bias).double()
+    cross_entropy(net(data.x_train), data.y_train).backward()
+    expected = net.weights[0].grad.square().mean().sqrt().item()
+    found = depth.first_layer_gradient(4, width=8, seed=3, init=init, bias=bias)
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
+def test_variants_keep_the_color_of_their_family_and_have_marks_of_their_own():
+    for entrant, family in (
+        ("Adam, eps 1e-16", "Adam"),
+        ("Adam, tiny eps", "Adam"),
+        ("Fromage, naive norms", "Fromage"),
+        ("Normalized SGD", "SGD"),
+    ):
+        variant, usual = line_look(entrant), line_look(family)
+        assert variant["color"] == usual["color"] and variant["marker"] != usual["marker"]
+        assert variant["linestyle"] == "solid"
 
 
 def test_a_summary_needs_runs(quick_outcomes):
@@ -316,3 +275,16 @@ def test_recording_writes_both_tables(tmp_path, monkeypatch, capsys):
         f"{name}.{ending}" for name in ("depth_finals", "depth_race") for ending in ("csv", "json")
     }
     assert "quick: 1 of 2: depth 2, " in capsys.readouterr().out
+
+
+def test_a_recording_that_was_interrupted_goes_on(tmp_path, monkeypatch):
+    first = depth.recordings(presets=("quick",), race_depth=6, keep=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["quick"]
+    monkeypatch.setattr(depth, "run_point", None)  # Nothing is left to run.
+    lines = []
+    again = depth.recordings(lines.append, presets=("quick",), race_depth=6, keep=tmp_path)
+    assert lines == []
+    for name, (rows, configs) in first.items():
+        assert rows.equals(again[name][0]) and configs == again[name][1]
+    finals, race = first["depth_finals"][0], first["depth_race"][0]
+    assert len(finals) == 2 * 4 * 2 and len(race) == 4 * 2 * QUICK.epochs and set(race["depth"]) == {6}

@@ -1,0 +1,118 @@
+"""The depth race at the authors' width: who chooses the learning rates, and what is recorded of the race."""
+
+from dataclasses import replace
+
+import pytest
+
+from fromage_edu.experiments import depth, sweep, wide
+from fromage_edu.experiments.settings import ADAM, FROMAGE
+from fromage_edu.experiments.wide import PRESETS
+
+# Narrow and short: the rule is the same.
+SMALL = replace(
+    PRESETS["quick"], depths=(2, 3), entrants=wide.GRID[:6], width=8, batch_size=400, epochs=1, seeds=(1,)
+)
+
+
+def outcomes(rows):
+    """Outcomes of one depth from (entrant, lr, seed, accuracy, loss)."""
+    names = ("entrant", "lr", "seed")
+    finals = [{"depth": 2, **dict(zip(names, row, strict=False)), "train_accuracy": row[3]} for row in rows]
+    # The first epoch's loss must not count.
+    curves = [
+        {"depth": 2, **dict(zip(names, row, strict=False)), "epoch": epoch, "loss": loss}
+        for row in rows
+        for epoch, loss in ((1, -row[4]), (2, row[4]))
+    ]
+    return [depth.Outcome(curves, finals, 0.0)]
+
+
+PAIR = replace(SMALL, entrants=[replace(entrant, lr=lr) for entrant in (FROMAGE, ADAM) for lr in (0.1, 0.2)])
+
+
+@pytest.mark.parametrize(
+    ("rows", "lrs"),
+    [
+        (
+            [
+                ("Fromage", 0.1, 1, 0.5, 9.0),
+                ("Fromage", 0.2, 1, 0.6, 9.9),
+                ("Adam", 0.1, 1, 0.8, 1.0),
+                ("Adam", 0.2, 1, 0.7, 0.5),
+            ],
+            [0.2, 0.1],
+        ),
+        (  # Of equal ones the lower loss in the last epoch; a loss that is no number is the worst.
+            [
+                ("Fromage", 0.1, 1, 1.0, 0.2),
+                ("Fromage", 0.2, 1, 1.0, 0.1),
+                ("Adam", 0.1, 1, 0.1, float("nan")),
+                ("Adam", 0.2, 1, 0.1, 2.3),
+            ],
+            [0.2, 0.2],
+        ),
+    ],
+)
+def test_the_rule(rows, lrs):
+    race = wide.chosen(outcomes(rows), PAIR, 2)
+    assert [(entrant.name, entrant.lr) for entrant in race.entrants] == list(
+        zip(("Fromage", "Adam"), lrs, strict=True)
+    )
+    assert (race.depths, race.seeds, race.epochs) == ((2,), wide.SEEDS, 2 * PAIR.epochs)
+    assert replace(race, depths=PAIR.depths, entrants=PAIR.entrants, seeds=PAIR.seeds, epochs=1) == PAIR
+
+
+def test_who_has_not_run_is_named_and_seeds_that_chose_do_not_race():
+    rows = [("Fromage", 0.1, 1, 0.5, 1.0), ("Fromage", 0.2, 1, 0.6, 1.0)]
+    with pytest.raises(ValueError, match="Adam has no run at depth 2: run those points first"):
+        wide.chosen(outcomes(rows), PAIR, 2)
+    with pytest.raises(ValueError, match=r"seeds are \(1, 2\): \(1,\) have chosen the learning rates"):
+        wide.chosen(outcomes(rows), PAIR, 2, seeds=(1, 2))
+
+
+def test_the_recorded_configuration_is_the_authors_but_for_data_and_depths():
+    config, theirs = PRESETS["paper"], depth.PRESETS["paper"]
+    same = ("width", "batch_size", "final_lr", "dtype", "init", "bias")
+    assert all(getattr(config, name) == getattr(theirs, name) for name in same) and config.width == 784
+    assert (config.dataset, config.depths, config.seeds, config.epochs) == (
+        "mnist_5k",
+        (5, 15, 25, 40, 50),
+        (311,),
+        30,
+    )
+    names = [entrant.name for entrant in config.entrants]
+    assert {name: names.count(name) for name in names} == {
+        "Fromage": 3,
+        "Adam": 3,
+        "Adam, tiny eps": 3,
+        "SGD + momentum": 3,
+    }
+    assert len(wide.points(config)) == 5 * 12, "a point for each run: processes share them"
+    assert not set(wide.SEEDS) & set(config.seeds)
+
+
+def test_quick_runs_alone_one_by_one(tmp_path):
+    config = replace(PRESETS["quick"], depths=(2,), epochs=1)
+    assert config.width == 65 and config.dataset == "digits"
+    found = sweep.sweep(wide, config, folder=tmp_path / "out")
+    assert found.failures == [] and [len(outcome.finals) for outcome in found.outcomes] == [1, 1, 1, 1]
+    assert [outcome.finals[0]["entrant"] for outcome in found.outcomes] == [e.name for e in config.entrants]
+
+
+def test_recordings_hold_the_choice_and_the_race_and_go_on_where_they_ended(tmp_path, monkeypatch):
+    monkeypatch.setitem(PRESETS, "quick", SMALL)
+    lines = []
+    found = wide.recordings(lines.append, presets=("quick",), keep=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["race-2", "race-3", "rates"]
+    rates, race, curves = (found[name][0] for name in ("wide_rates", "wide_race", "wide_curves"))
+    assert len(rates) == 2 * 6 and set(rates["seed"]) == {1}
+    assert len(race) == 2 * 2 * 3 and set(race["seed"]) == set(wide.SEEDS)
+    assert len(curves) == len(race) * 2 and set(found["wide_race"][1]) == {"2 layers", "3 layers"}
+    best = {(row.depth, row.entrant): row.lr for row in race.itertuples()}
+    for (layers, name), lr in best.items():
+        mine = rates[(rates["depth"] == layers) & (rates["entrant"] == name)]
+        chosen = mine[mine["lr"] == lr]["train_accuracy"].item()
+        assert chosen == mine["train_accuracy"].max()
+    done = len(lines)
+    again = wide.recordings(lines.append, presets=("quick",), keep=tmp_path)
+    assert len(lines) == done and again["wide_race"][0].equals(race)

@@ -1,7 +1,8 @@
-"""The tables of `benchmarks/results/optimizer*.json`, made while the book is built: page and file agree.
+"""The tables of `benchmarks/results/`, made while the book is built: page and file agree.
 
-`{optimizer-benchmark} NAME` stands for one of `TABLES`. The file of the CPU has to be there; each GPU has one
-of its own, and where there is none, its rows say "not measured".
+`{optimizer-benchmark} NAME` stands for one of `TABLES`, of `optimizer*.json`. The file of the CPU has to be
+there; each GPU has one of its own, and where there is none, its rows say "not measured".
+`{sweep-benchmark}` is the table of `sweep.json`.
 """
 
 import datetime
@@ -62,10 +63,12 @@ def place(machine):
         device = f"{machine['processor']}, {threads} thread{'s' if threads > 1 else ''}"
     else:
         device = machine["device"]
-    peer = f"pytorch-optimizer {machine['pytorch-optimizer']}"
+    versions = f"torch {machine['torch']}"
+    if "pytorch-optimizer" in machine:
+        versions += f", pytorch-optimizer {machine['pytorch-optimizer']}"
     date = datetime.date.fromisoformat(machine["date"])
     day = f"{date.day}\N{NO-BREAK SPACE}{date:%B}\N{NO-BREAK SPACE}{date.year}"
-    return f"{device}; torch {machine['torch']}, {peer}; {machine['rounds']} rounds; {day}."
+    return f"{device}; {versions}; {machine['rounds']} rounds; {day}."
 
 
 def ratios(results):
@@ -192,6 +195,34 @@ def times(row):
     ]
 
 
+def sweep(result):
+    """How many times faster than a plain loop a sweep trains, and what it takes for that."""
+    header = ["networks", "trained as", "beside", "ms a step", "faster by", "target", "MB a step"]
+    rows = [
+        [
+            f"width {row['width']}, {row['depth']} layers",
+            row["way"],
+            row["loop"],
+            f"{three(row['ms'])} : {three(row['loop ms'])}",
+            f"{row['ratio']:.2f} × ({row['lower quartile']:.2f}–{row['upper quartile']:.2f})",
+            f"{row['target']:g} ×, {'met' if row['ratio'] >= row['target'] else 'not met'}",
+            "–" if row["MB"] is None else f"{row['MB']:.2g} : {row['loop MB']:.2g}",
+        ]
+        for row in result.rows
+    ]
+    runs = result.rows[0]["runs"]
+    what = (
+        f"A step of one of {runs} runs: medians, quartiles in brackets. Memory is what a step takes at most "
+        "beyond weights, gradients and what optimizers keep."
+    )
+    return [Table(f"{what} {place(result.machine)}", header, rows)]
+
+
+def three(value):
+    """Three digits, or all before the point."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
 TABLES = {"ratios": ratios, "memory": memory, "targets": targets, "everything": everything}
 
 
@@ -205,9 +236,23 @@ class Benchmark(Directive):
         name = self.arguments[0]
         if name not in TABLES:
             raise self.error(f"no table {name!r}: choose from {', '.join(TABLES)}")
-        env = self.state.document.settings.env
-        env.__dict__.setdefault("benchmark_pages", {})[env.docname] = digest()
-        return [as_node(table) for table in TABLES[name](load(RESULTS))]
+        return placed(self, TABLES[name](load(RESULTS)))
+
+
+class SweepBenchmark(Directive):
+    """`{sweep-benchmark}`: the table of `sweep.json`."""
+
+    def run(self):
+        """Return its node."""
+        text = (RESULTS / "sweep.json").read_text(encoding="utf-8")
+        return placed(self, sweep(Result(**json.loads(text))))
+
+
+def placed(directive, tables):
+    """Return one node for each table, and note that the page has them."""
+    env = directive.state.document.settings.env
+    env.__dict__.setdefault("benchmark_pages", {})[env.docname] = digest()
+    return [as_node(table) for table in tables]
 
 
 def as_node(table):
@@ -227,7 +272,7 @@ def as_row(cells):
 
 def digest():
     """Change whenever a result does, or comes, or goes."""
-    paths = sorted(RESULTS.glob("optimizer*.json"))
+    paths = sorted([*RESULTS.glob("optimizer*.json"), *RESULTS.glob("sweep.json")])
     return hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in paths)).hexdigest()
 
 
@@ -240,4 +285,5 @@ def outdated(app, env, added, changed, removed):
 def setup(app):
     """Register the directive; Sphinx asks `outdated` at each build."""
     app.add_directive("optimizer-benchmark", Benchmark)
+    app.add_directive("sweep-benchmark", SweepBenchmark)
     app.connect("env-get-outdated", outdated)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 
 import fromage_edu
 from fromage_edu.cli import app, main
-from fromage_edu.experiments import depth, store, sweep
+from fromage_edu.experiments import depth, devices, perturbation, store, sweep
 
 QUICK = depth.PRESETS["quick"]
 
@@ -36,11 +37,18 @@ def call(*arguments, code=0):
 class TestHelp:
     def test_it_teaches(self):
         text, _ = call("--help")
-        for word in ("run depth --preset quick", "resume", "figures", "Exit codes", "Kill it at any moment"):
+        for word in (
+            "run depth --preset quick",
+            "resume",
+            "figures",
+            "report depth",
+            "--device cuda",
+            "Exit codes",
+        ):
             assert word in text
         assert "..." not in text.partition("Commands:")[2], "a line is cut: say it shorter"
 
-    @pytest.mark.parametrize("command", ["list", "run", "resume", "figures"])
+    @pytest.mark.parametrize("command", ["list", "run", "resume", "figures", "report"])
     def test_every_option_of_a_command_is_explained(self, command):
         text, _ = call(command, "--help")
         options = re.findall(r"^  (--[a-z]+)(.*(?:\n {10,}.*)*)", text, re.M)
@@ -58,12 +66,15 @@ class TestList:
     def test_it_names_experiments_presets_and_points(self):
         text, _ = call("list")
         assert "depth: How deep can a perceptron be and still learn?" in text
-        assert "    --preset quick: 2 points" in text and '--preset "paper, float64": 3 points' in text
+        assert "    --preset quick: 2 points" in text and '--preset "miniature, float64": 3 points' in text
+        assert "    descent/09_depth, takes a --device\n" in text and "    no chapter\n" in text
 
     def test_as_json(self):
         about = json.loads(call("list", "--json")[0])
         assert sorted(about) == sweep.names() and about["depth"]["presets"]["quick"] == 2
         assert all(each["about"] and each["presets"] for each in about.values())
+        assert (about["norms"]["chapter"], about["norms"]["device"]) == ("descent/08_fromage", False)
+        assert (about["tightness"]["chapter"], about["perturbation"]["device"]) == (None, True)
 
 
 class TestRun:
@@ -116,7 +127,7 @@ class TestRun:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            (["lunch"], "no experiment is named 'lunch'; there are depth, norms"),
+            (["lunch"], f"no experiment is named 'lunch'; there are {', '.join(sweep.names())}"),
             (["depth", "--preset", "huge"], "depth has no preset 'huge'; there are 'quick', 'default'"),
             (["depth", "--workers", "-1"], "workers is -1: give a whole number >= 0"),
             (["depth", "--workers", "two"], "'--workers'"),
@@ -124,11 +135,52 @@ class TestRun:
             (["depth", "--scheduler", "local"], "workers is 0: a local cluster needs at least one"),
             (["depth", "--scheduler", ""], "scheduler is '': give an address such as"),
             (["depth", "--lr", "1"], "No such option"),
+            (["depth", "--device", "gpu"], "device is 'gpu': give 'cpu', 'cuda', or one of several GPUs"),
+            (["depth", "--device", "mps"], "device is 'mps': it has no float64"),
+            (["norms", "--device", "cpu"], "norms runs on the CPU only; those with a device are "),
         ],
     )
     def test_what_cannot_be_ends_with_2_and_leaves_nothing(self, options, message, tmp_path):
         _, errors = call("run", *options, code=2)
         assert message in " ".join(errors.split()) and not (tmp_path / "runs").exists()
+
+    def test_the_device_is_one_of_the_settings(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(devices, "present", lambda: ["cpu", "cuda:0"])
+        ran = []
+        monkeypatch.setattr(depth, "run_point", lambda point: ran.append(point) or depth.Outcome([], [], 0.0))
+        call("run", "depth", "--preset", "quick", "--device", "cuda", "--out", "here")
+        assert [point.config.device for point in ran] == ["cuda", "cuda"]
+        assert json.loads((tmp_path / "here" / "config.json").read_text())["config"]["device"] == "cuda"
+        _, errors = call("run", "depth", "--preset", "quick", "--out", "here", code=2)
+        assert "holds another config, with device 'cuda' and not 'cpu'" in errors
+        call("run", "depth", "--preset", "quick", "--device", "cpu", "--out", "there")
+        assert len(ran) == 4
+
+    def test_a_device_that_is_not_here_is_refused_and_its_folder_can_be_read(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(devices, "present", lambda: ["cpu", "cuda:0"])
+        arguments = ["perturbation", "--preset", "quick", "--out", "here", "--device"]
+        _, errors = call("run", *arguments, "cuda:1", code=2)
+        assert "device is 'cuda:1': this machine has cpu, cuda:0" in errors
+        assert not (tmp_path / "here").exists()
+        config = replace(perturbation.PRESETS["quick"], device="cuda")
+        store.Store(tmp_path / "here", config, "perturbation").close()
+        monkeypatch.setattr(devices, "present", lambda: ["cpu"])
+        _, errors = call("run", *arguments, "cuda", code=2)
+        assert "device is 'cuda': this machine has only 'cpu': torch sees no GPU" in " ".join(errors.split())
+        assert "device is 'cuda': this machine has only" in call("resume", "here", code=3)[1]
+        assert "holds no finished point" in call("figures", "here", code=1)[1]
+
+    def test_another_machine_s_device_is_its_own_affair(self, monkeypatch):
+        monkeypatch.setattr(devices, "present", lambda: ["cpu"])
+        seen = {}
+
+        def on_a_cluster(experiment, config, **options):
+            seen.update(options, device=config.device)
+            return sweep.Sweep([], [])
+
+        monkeypatch.setattr(sweep, "sweep", on_a_cluster)
+        call("run", "depth", "--preset", "quick", "--device", "cuda:7", "--scheduler", "tcp://far:1")
+        assert seen["device"] == "cuda:7" and seen["scheduler"] == "tcp://far:1"
 
     def test_a_folder_of_something_else_is_refused(self, tmp_path):
         call("run", "depth", "--preset", "quick")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import weakref
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
@@ -117,8 +118,30 @@ class TestErrors:
 
         failure = workers.attempt(SimpleNamespace(run_point=run_point), (1,))
         assert "the GPU has too little memory for this point (OutOfMemoryError" in failure.error
-        assert "run it on a larger one" in failure.error and "\n" not in failure.error
+        assert "use fewer workers or a larger GPU" in failure.error and "\n" not in failure.error
         assert "Tried to allocate" in failure.traceback
+
+    @pytest.mark.parametrize("handled", [False, True])
+    def test_its_tensors_are_let_go_before_the_next_point(self, handled, monkeypatch):
+        alive, emptied = [], []
+
+        class Large:  # In a cycle, as networks and optimizers often are.
+            def __init__(self):
+                self.itself = self
+                alive.append(weakref.ref(self))
+
+        def fill():
+            large = Large()  # noqa: F841  Held by the frame of the error.
+            if handled:
+                try:
+                    raise ValueError("the first try")
+                except ValueError:
+                    raise torch.OutOfMemoryError("CUDA out of memory")  # noqa: B904
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(alive[-1]()))
+        assert "too little memory" in workers.attempt(SimpleNamespace(run_point=lambda _: fill()), (1,)).error
+        assert emptied == [None]
 
     def test_a_script_that_exits_in_a_point_is_one(self):
         def run_point(point):
@@ -380,7 +403,7 @@ class TestResume:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"experiment": "lunch"}, "no experiment is named 'lunch'; there are depth"),
+            ({"experiment": "lunch"}, "no experiment is named 'lunch'; there are confounders, depth"),
             ({"config": {"depths": "deep"}}, r"holds settings that depth does not know \('deep' is no "),
             ({"config": {"colour": 3}}, "holds settings that depth does not know"),
             ({"config": {"depths": [2], "width": -1}}, "does not know .width is -1: give a whole number"),

@@ -17,6 +17,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+import fromage_edu
+from fromage_edu.experiments import norms, store
+
 ROOT = Path(__file__).resolve().parents[1]
 # Text outputs of these are compared; one shows explorers and recorded runs, one trains on the digits.
 NOTEBOOKS = ["intro.ipynb", "descent/09_depth.ipynb"]
@@ -32,7 +35,8 @@ def run(*command):
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder)
+    # By way of the source distribution: it holds all that a wheel is made of.
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder)
     (path,) = folder.glob("*.whl")
     return path
 
@@ -58,8 +62,33 @@ def test_the_wheel_holds_the_library_and_its_data_and_nothing_else(wheel):
     names = set(run(sys.executable, "-m", "zipfile", "--list", wheel).split())
     library = [path for path in (ROOT / "fromage_edu").rglob("*") if path.is_file()]
     files = {path.relative_to(ROOT).as_posix() for path in library if "__pycache__" not in path.parts}
+    chapters = [path.relative_to(ROOT / "book") for path in (ROOT / "book").rglob("*.ipynb")]
+    chapters = {path.as_posix() for path in chapters if ".ipynb_checkpoints" not in path.parts}
+    files |= {f"fromage_edu/chapters/{name}" for name in chapters}
     assert not files - names
-    assert not [name for name in names if name.startswith(("book/", "tests/", "tools/"))]
+    assert {name.partition("/")[0] for name in names if "/" in name} == {
+        "fromage_edu",
+        f"fromage_edu-{fromage_edu.__version__}.dist-info",
+    }
+    assert {name for name in names if name.startswith("fromage_edu/")} == files
+
+
+def test_a_report_runs_the_chapter_that_the_wheel_brings(wheel, tmp_path):
+    """Away from the checkout, from the wheel's files; papermill is that of the project's environment."""
+    place = tmp_path / "installed"
+    run(sys.executable, "-m", "zipfile", "--extract", wheel, place)
+    config = norms.PRESETS["quick"]
+    with store.Store(tmp_path / "here", config, "norms") as keep:
+        keep.add(norms.points(config)[0], norms.run_point(norms.points(config)[0]))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "fromage_edu.cli", "report", "norms", "--out", "here"],
+        **{"cwd": tmp_path, "text": True, "capture_output": True},
+        env=os.environ | {"PYTHONPATH": str(place)},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    told = nbformat.read(tmp_path / "here" / "report.ipynb", as_version=4)
+    assert any("norm at the end / norm at the start" in text for text in printed(told))
+    assert "1 of 9 points" in told.cells[1].source
 
 
 def test_the_clean_environment_lacks_what_only_the_book_needs(clean_python):

@@ -34,6 +34,7 @@ from fromage_edu.optim import Fromage
 from fromage_edu.training import seeded
 
 __all__ = [
+    "CHAPTER",
     "NETWORKS",
     "OPTIMIZERS",
     "PRESETS",
@@ -50,6 +51,9 @@ __all__ = [
     "run_point",
     "summarise",
 ]
+
+#: Where the book tells of it; `fromage-edu report` runs it on stored results.
+CHAPTER = "descent/08_fromage"
 
 NETWORKS = ("plain", "batch norm", "spectral norm")
 

@@ -20,13 +20,13 @@ from types import ModuleType
 from typing import NamedTuple
 
 from fromage_edu import experiments
-from fromage_edu.experiments import store
+from fromage_edu.experiments import devices, store
 from fromage_edu.experiments import workers as places
 from fromage_edu.experiments.plain import plain, rebuild, settings
 from fromage_edu.experiments.settings import whole
 from fromage_edu.experiments.workers import Failure
 
-__all__ = ["Sweep", "find", "kept", "names", "resume", "sweep"]
+__all__ = ["Sweep", "find", "kept", "names", "resume", "stored", "sweep"]
 
 #: What a file of this package needs to be an experiment.
 PARTS = ("Config", "Outcome", "PRESETS", "points", "run_point", "summarise", "figure")
@@ -113,7 +113,8 @@ def sweep(
         ConnectionError: if the cluster cannot be reached, or is gone.
         ImportError: without Dask or tqdm where they are asked for.
         OSError: if the folder cannot be written, or the disk is full; what is finished is kept.
-        RuntimeError: if workers cannot start, or have other code than this process.
+        RuntimeError: if workers cannot start, or have other code than this process; or if this machine lacks
+            the device of the configuration.
         ValueError: for a number of workers or threads that cannot be, or a folder that holds something else.
 
     >>> import tempfile
@@ -137,6 +138,8 @@ def sweep(
         raise ValueError("workers is 0: a local cluster needs at least one, such as workers=2")
     if scheduler not in (None, "local") and workers:
         raise ValueError(f"workers is {workers}: the cluster at {scheduler} has its own; leave it out")
+    if scheduler in (None, "local"):
+        devices.usable(getattr(config, "device", "cpu"))
     points = experiment.points(config)
     _check_folder(Path(folder))
     with store.Store(folder, config, experiment.__name__.rpartition(".")[2]) as keep:
@@ -220,6 +223,29 @@ def kept(folder: Path | str) -> tuple[ModuleType, Sweep, int]:
         (point, Failure(row["error"], row["traceback"])) for point, row in found if row and "error" in row
     ]
     return experiment, Sweep(outcomes, failures), len(points) - len(outcomes) - len(failures)
+
+
+def stored(experiment: ModuleType, folder: Path | str | None) -> list | None:
+    """What a chapter shows in place of its own runs, in `fromage-edu report`: a folder's finished outcomes.
+
+    Args:
+        experiment: a module of this package.
+        folder: of a sweep; or None, where a chapter runs for itself.
+
+    Returns:
+        The outcomes; None without a folder, or if it holds another experiment: one chapter may tell several.
+
+    Raises:
+        FileNotFoundError: for a folder without `config.json`.
+        ValueError: if it holds no experiment of this package, or settings that it no longer knows.
+
+    >>> stored(find("depth"), None) is None
+    True
+    """
+    if folder is None:
+        return None
+    there, found, _ = kept(folder)
+    return found.outcomes if there is experiment else None
 
 
 def _what(folder) -> tuple[ModuleType, object, list[dict]]:

@@ -8,6 +8,7 @@ before it in the same process.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import random
@@ -63,11 +64,21 @@ def attempt(experiment: ModuleType, point, threads: int = 1) -> dict | Failure:
         text = f"{type(error).__name__}: {error}".strip().partition("\n")[0]
         where = traceback.format_exc()
         if isinstance(error, torch.OutOfMemoryError):
-            # Its frames hold tensors: without them there is room for the points that come after.
-            traceback.clear_frames(error.__traceback__)
-            torch.cuda.empty_cache()
-            text = f"the GPU has too little memory for this point ({text}): run it on a larger one"
+            _make_room(error)
+            text = (
+                f"the GPU has too little memory for this point ({text}): use fewer workers or a larger GPU, "
+                "or begin in another folder with --device cpu"
+            )
         return Failure(text, where)
+
+
+def _make_room(error: BaseException | None) -> None:
+    """Let go of the tensors of a point that has failed: those that come after it need the memory."""
+    while error is not None:  # Also what was being handled when this was raised: its frames hold tensors too.
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 # Random numbers and threads are the process's: where Dask runs several points in one, they take turns.

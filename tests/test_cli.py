@@ -1,5 +1,6 @@
 """The command: what it says, what it leaves on the disk, and the code it ends with."""
 
+import errno
 import json
 import os
 import re
@@ -239,6 +240,25 @@ class TestFigures:
         store.Store(tmp_path / "here", QUICK, "depth").close()
         assert "holds no finished point: `fromage-edu resume here`" in call("figures", "here", code=1)[1]
         assert "no sweep has begun there" in call("figures", "nowhere", code=2)[1]
+
+    def test_what_goes_wrong_is_said(self, tmp_path, monkeypatch):
+        first, _ = depth.points(QUICK)
+        with store.Store(tmp_path / "here", QUICK, "depth") as keep:
+            keep.add(first, depth.run_point(first))
+
+        def fail(error):
+            def figure(summary):
+                raise error
+
+            monkeypatch.setattr(depth, "figure", figure)
+
+        fail(OSError(errno.ENOSPC, "No space left on device"))  # It names no file.
+        assert call("figures", "here", code=3)[1] == "No space left on device\n"
+        fail(KeyboardInterrupt())
+        assert call("figures", "here", code=130)[1] == "interrupted; not all figures were drawn\n"
+        monkeypatch.setitem(sys.modules, "matplotlib", None)
+        _, errors = call("figures", "here", code=3)
+        assert "figures need matplotlib" in errors and "pip install 'fromage-edu[experiments]'" in errors
 
 
 def test_it_says_how_to_get_what_is_missing():

@@ -18,7 +18,9 @@ def test_names_that_can_be(name):
     assert devices.device_name(name) == name
 
 
-@pytest.mark.parametrize("name", ["gpu", "", "CUDA", "cuda:", "cuda:01", "cuda:-1", "cpu:0", "meta", 0, None])
+@pytest.mark.parametrize(
+    "name", ["gpu", "", "CUDA", "cuda:", "cuda:01", "cuda:1\u0661", "cuda:-1", "cpu:0", 0, None]
+)
 def test_names_that_cannot_be(name):
     with pytest.raises(ValueError, match="give 'cpu', 'cuda', or one of several GPUs") as raised:
         devices.device_name(name)

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import weakref
 import xml.etree.ElementTree as ET
+from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -45,6 +47,15 @@ def test_a_bad_setting_is_named_before_anything_runs(values, message):
     for cls in (Setting, DepthLab):
         with pytest.raises(ValueError, match=re.escape(message)):
             cls(**values)
+
+
+def test_numbers_of_other_kinds_become_plain_ones():
+    odd = Setting(
+        np.int8(2), np.int64(8), "SGD", Fraction(1, 8), np.float64(1e-8), seed=np.uint8(3), epochs=np.int8(1)
+    )
+    plain = Setting(2, 8, "SGD", 0.125, 1e-8, seed=3, epochs=1)
+    assert repr(odd) == repr(plain) and odd.label == "SGD, lr 0.125"
+    assert Session(odd).advance(seconds=0)  # 10**6 more than this seed is beyond eight bits
 
 
 def test_every_optimizer_has_a_usual_learning_rate():
@@ -157,6 +168,34 @@ def test_a_session_that_is_stopped_keeps_what_it_has():
     assert network() is None, "a session that is over holds no network"
 
 
+def interrupted_after(session, steps, error):
+    for _ in range(steps):
+        session.advance(seconds=0)
+    step = session._network.step
+
+    def fail(*arguments):
+        session._network.step = step
+        raise error
+
+    session._network.step = fail
+    with pytest.raises(type(error)):
+        session.finish()
+
+
+def test_a_run_that_was_interrupted_within_a_step_is_never_called_done():
+    session = Session(Setting(**SMALL))
+    interrupted_after(session, 50, KeyboardInterrupt())
+    record = session.finish()
+    assert (record.state, len(record.curve)) == ("stopped", 1) and "stopped in epoch 2" in record.sentence
+
+
+def test_a_run_with_an_error_is_broken_and_goes_no_further():
+    session = Session(Setting(**SMALL))
+    interrupted_after(session, 50, RuntimeError("no memory"))
+    assert not session.advance(seconds=0)
+    assert session.stop().state == "broken" and session.record.steps == 50
+
+
 def test_numbers_that_leave_float32_end_the_run_and_are_named():
     # What the chapter shows: at depth 50 g² is 0 in float32, and a tiny eps makes enormous steps of that.
     record = Session(Setting(depth=50, optimizer="Adam", eps=1e-30), number=4).finish()
@@ -225,6 +264,12 @@ def test_pictures_are_whole_whatever_there_is_to_draw(draw, count):
     assert sorted(numbers) == [str(number) for number in range(1, drawn + 1)]
     for text in svg.iter("text"):
         assert -1 <= float(text.get("x")) <= pictures.WIDTH and 0 < float(text.get("y")) <= pictures.HEIGHT
+
+
+def test_a_run_before_its_first_look_is_drawn_too():
+    record = Record(Setting())
+    assert "No run yet." in svg_of(pictures.gradient_picture([record])).get("aria-label")
+    assert "No run has finished an epoch yet." in pictures.accuracy_picture([record])
 
 
 def test_the_picture_says_in_words_what_it_shows():

@@ -202,6 +202,14 @@ class TestRefusals:
         assert f"the chapter part/99_toy is not where it should be, in {tmp_path / 'nowhere'}" in errors
         assert "install fromage-edu anew" in errors
 
+    @pytest.mark.parametrize("text", ["<html>", "[]", "{}", '{"cells": [3]}', '{"cells": [{}]}'])
+    def test_a_chapter_that_is_no_notebook(self, text, folder, chapter, tmp_path):
+        chapter("1")
+        path = tmp_path / "chapters" / "part" / "99_toy.ipynb"
+        path.write_text(text)
+        _, errors = call("report", "tightness", "--out", folder, code=3)
+        assert errors == f"{path} is no notebook: install fromage-edu anew, or restore it\n"
+
     @pytest.mark.parametrize("name", ["papermill", "ipykernel"])
     def test_without_papermill_or_a_kernel_it_says_what_to_install(self, name, folder, chapter, monkeypatch):
         chapter("1")

@@ -18,7 +18,7 @@ from fromage_edu.experiments.stacked import NormalizedSGD, StackedFromage
         ({"norms": "fast"}, "norms is 'fast': use 'safe' or 'naive'"),
         *(
             ({"lr": bad}, f"lr is {bad!r}: give a number >= 0, such as 0.01")
-            for bad in (-1, float("nan"), float("inf"), "0.1", None, True)
+            for bad in (-1, float("nan"), float("inf"), 10**400, "0.1", None, True)
         ),
         *(({"eps": bad}, f"eps is {bad!r}: give a number >= 0") for bad in (-1e-8, float("nan"), "x")),
         *(
@@ -86,6 +86,14 @@ def test_an_entrant_hands_its_numbers_on(entrant, stacked, alone):
             assert group["eps"] == entrant.eps
         if kind is torch.optim.SGD:
             assert group["momentum"] == entrant.momentum
+
+
+@pytest.mark.parametrize("bad", [1, 0, 1.0, None])
+def test_one_is_not_true(bad):
+    """JSON keeps them apart: a folder with `"bias": 1` could not be gone on with."""
+    assert settings.one_of("bias", True, iter([True, False])) is True
+    with pytest.raises(ValueError, match=re.escape(f"bias is {bad!r}: use True or False")):
+        settings.one_of("bias", bad, iter([True, False]))
 
 
 def test_naive_norms_are_for_stacks():

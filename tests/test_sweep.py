@@ -423,6 +423,10 @@ class TestResume:
         (tmp_path / "config.json").write_text("{")
         with pytest.raises(ValueError, match="config.json is not JSON .*restore it, or delete it"):
             sweep.resume(tmp_path)
+        for text in ("[]", "null", "3"):
+            (tmp_path / "config.json").write_text(text)
+            with pytest.raises(ValueError, match="config.json holds .*restore it, or delete it"):
+                sweep.resume(tmp_path)
 
 
 def test_types_that_a_setting_may_have():

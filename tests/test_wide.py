@@ -70,6 +70,27 @@ def test_who_has_not_run_is_named_and_seeds_that_chose_do_not_race():
         wide.chosen(outcomes(rows), PAIR, 2, seeds=(1, 2))
 
 
+def test_a_loss_that_is_no_number_is_the_worst_in_any_seed():
+    one = [("Fromage", 0.1, 1, 0.1, float("nan")), ("Fromage", 0.2, 1, 0.1, 2.0)]
+    two = [("Fromage", 0.1, 2, 0.1, 0.5), ("Fromage", 0.2, 2, 0.1, 2.0)]
+    race = wide.chosen(outcomes([*one, *two]), replace(PAIR, entrants=PAIR.entrants[:2], seeds=(1, 2)), 2)
+    assert [entrant.lr for entrant in race.entrants] == [0.2]
+
+
+@pytest.mark.parametrize(
+    ("presets", "message"),
+    [
+        (("quick", "paper"), r"presets are \('quick', 'paper'\): one chooses .*; give one"),
+        ((), "presets is empty: give at least one, such as"),
+        ("paper", "presets is 'paper': give a list such as"),
+        (("huge",), "preset is 'huge': use 'quick' or 'default' or 'paper'"),
+    ],
+)
+def test_recordings_take_one_preset(presets, message):
+    with pytest.raises(ValueError, match=message):
+        wide.recordings(presets=presets)
+
+
 def test_the_recorded_configuration_is_the_authors_but_for_data_and_depths():
     config, theirs = PRESETS["paper"], depth.PRESETS["paper"]
     same = ("width", "batch_size", "final_lr", "dtype", "init", "bias")

@@ -264,9 +264,14 @@ def figures(
 
     Writes figure.svg, figure.png, and the numbers in them as summary.csv, into the folder.
     """
-    with _in_words(folder):
+    with _in_words(folder, interrupted="interrupted; not all figures were drawn"):
         experiment, found, points = _finished(folder)
-        import matplotlib
+        try:
+            import matplotlib
+        except ImportError as error:
+            raise ImportError(
+                f"figures need matplotlib ({error}): pip install 'fromage-edu[experiments]'"
+            ) from error
 
         matplotlib.use("Agg")  # Pictures go to files: no display is needed.
         summary = experiment.summarise(found.outcomes)
@@ -362,7 +367,8 @@ def _in_words(folder: Path, interrupted: str | None = None) -> Iterator[None]:
 
 def _text(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}"
+        # What was written to has no name where a pipe is closed, or a disk is full.
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)
 
 

@@ -42,7 +42,7 @@ def chapter_of(experiment: ModuleType) -> Path:
         Its path.
 
     Raises:
-        RuntimeError: if this installation has no such chapter.
+        RuntimeError: if this installation has no such chapter, or another file in its place.
         ValueError: for an experiment without a chapter, or a chapter that takes no results.
     """
     name = experiment.__name__.rpartition(".")[2]
@@ -59,8 +59,11 @@ def chapter_of(experiment: ModuleType) -> Path:
             "install fromage-edu anew, or run in a checkout"
         )
     path = found[0]
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    takes = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        takes = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    except (ValueError, LookupError, TypeError) as error:
+        raise RuntimeError(f"{path} is no notebook: install fromage-edu anew, or restore it") from error
     if not any("results =" in "".join(cell["source"]) for cell in takes):
         raise ValueError(f"the chapter {experiment.CHAPTER} takes no stored results yet: {path}")
     return path
@@ -84,7 +87,7 @@ def write(experiment: ModuleType, folder: Path, about: str, bar: bool = False) -
         OSError: if the folder cannot be written.
     """
     path, folder = chapter_of(experiment), folder.resolve()
-    with _in_words(folder), tempfile.TemporaryFile(dir=folder):
+    with _with_a_way_out(folder), tempfile.TemporaryFile(dir=folder):
         pass  # Before a minute is spent: the folder can be written.
     with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="fromage-edu-") as place:
         warnings.simplefilter("ignore")  # What papermill and its own libraries say is not about the results.
@@ -214,7 +217,7 @@ def _named(target: Path, path: Path) -> str:
 def _replace(path: Path, text: str) -> None:
     """Write a file whole, or leave the one that is there."""
     aside = path.with_name(f"{path.name}.part")
-    with _in_words(path):
+    with _with_a_way_out(path):
         try:
             with open(aside, "w", encoding="utf-8") as file:
                 file.write(text)
@@ -226,7 +229,7 @@ def _replace(path: Path, text: str) -> None:
 
 
 @contextmanager
-def _in_words(path: Path) -> Iterator[None]:
+def _with_a_way_out(path: Path) -> Iterator[None]:
     """Errors of writing, of the same kind, with the way out."""
     try:
         yield

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from fromage_edu import figures
-from fromage_edu.experiments import depth as race
+from fromage_edu.experiments import depth as depth_race
 from fromage_edu.experiments import store
 from fromage_edu.experiments.depth_results import line_look
 from fromage_edu.experiments.settings import (
@@ -72,7 +72,7 @@ class Variant:
 
 def _at_all_rates(*entrants: Entrant) -> tuple[Entrant, ...]:
     return tuple(
-        replace(entrant, lr=lr) for entrant in entrants for lr in race.LEARNING_RATES[entrant.optimizer]
+        replace(entrant, lr=lr) for entrant in entrants for lr in depth_race.LEARNING_RATES[entrant.optimizer]
     )
 
 
@@ -128,16 +128,18 @@ class Config:
         for variant in self.variants:
             one_of("a variant", variant, VARIANTS)
         whole("width", self.width, least=1)
-        if self.width > race.NARROW:
-            raise ValueError(f"width is {self.width}: variants run side by side, at most {race.NARROW} wide")
+        if self.width > depth_race.NARROW:
+            raise ValueError(
+                f"width is {self.width}: variants run side by side, at most {depth_race.NARROW} wide"
+            )
         for variant in self.variants:
             self.race(variant)
 
-    def race(self, variant: str) -> race.Config:
+    def race(self, variant: str) -> depth_race.Config:
         """The race with one thing changed."""
         changed = VARIANTS[variant]
         return replace(
-            race.PRESETS["miniature"],
+            depth_race.PRESETS["miniature"],
             **{name: getattr(self, name) for name in ("depths", "seeds", "width", "epochs")},
             **{name: getattr(changed, name) for name in ("entrants", "dtype", "init", "bias")},
         )
@@ -196,12 +198,12 @@ def run_point(point: Point) -> Outcome:
     """
     config, changed = point.config.race(point.variant), VARIANTS[point.variant]
     gradients = {
-        seed: race.first_layer_gradient(
+        seed: depth_race.first_layer_gradient(
             point.depth, width=config.width, seed=seed, init=changed.init, bias=changed.bias
         )
         for seed in config.seeds
     }
-    outcome = race.run_point(race.Point(config, point.depth))
+    outcome = depth_race.run_point(depth_race.Point(config, point.depth))
     rows = [{"variant": point.variant, **row, "gradient": gradients[row["seed"]]} for row in outcome.finals]
     return Outcome(rows, outcome.seconds)
 

@@ -33,7 +33,7 @@ def device_name(name: str) -> str:
         raise ValueError(
             "device is 'mps': it has no float64, in which norms and accuracies are taken; use 'cpu'"
         )
-    if not isinstance(name, str) or not re.fullmatch(r"cpu|cuda(:(0|[1-9]\d*))?", name):
+    if not isinstance(name, str) or not re.fullmatch(r"cpu|cuda(:(0|[1-9][0-9]*))?", name):
         raise ValueError(f"device is {name!r}: give 'cpu', 'cuda', or one of several GPUs, such as 'cuda:1'")
     return name
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -72,7 +73,9 @@ def number(name: str, value: float, form: str, fits: Callable[[float], bool]) ->
     >>> number("lr", 0.1, ">= 0", lambda lr: lr >= 0)
     0.1
     """
-    real = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    # Compared, not converted: a whole number may be too large to become a float.
+    real = real and abs(value) <= sys.float_info.max
     if not real or not fits(value):
         raise ValueError(f"{name} is {value!r}: give a number {form}")
     return value
@@ -106,7 +109,7 @@ def distinct(name: str, values: Iterable, example: str) -> tuple:
     return values
 
 
-def one_of(name: str, value: str, known: Iterable[str]) -> str:
+def one_of(name: str, value, known: Iterable):
     """Pass a known word on, or say which there are.
 
     Args:
@@ -118,12 +121,13 @@ def one_of(name: str, value: str, known: Iterable[str]) -> str:
         The value.
 
     Raises:
-        ValueError: for anything else.
+        ValueError: for anything else, and for a 1 in place of True: JSON keeps them apart.
 
     >>> one_of("init", "he", ["default", "he"])
     'he'
     """
-    if value not in tuple(known):
+    known = tuple(known)
+    if not any(isinstance(value, type(each)) and value == each for each in known):
         raise ValueError(f"{name} is {value!r}: use {' or '.join(map(repr, known))}")
     return value
 

@@ -87,7 +87,7 @@ def read(folder: Path | str) -> tuple[dict, list[dict]]:
 
     Raises:
         FileNotFoundError: for a folder without `config.json`.
-        ValueError: for a line that is no point.
+        ValueError: for a line that is no point, or a config.json that is no store's.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -106,6 +106,8 @@ def read(folder: Path | str) -> tuple[dict, list[dict]]:
         raise ValueError(
             f"{Path(folder) / 'config.json'} is not JSON ({error}): restore it, or delete it"
         ) from error
+    if not isinstance(about, dict):
+        raise ValueError(f"{Path(folder) / 'config.json'} holds {about!r:.40}: restore it, or delete it")
     path = Path(folder) / "points.jsonl"
     return about, _rows(path, path.read_bytes() if path.exists() else b"")
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from fromage_edu.experiments import depth as race
+from fromage_edu.experiments import depth as depth_race
 from fromage_edu.experiments import store
 from fromage_edu.experiments.depth import (
     CHAPTER,
@@ -26,7 +26,7 @@ from fromage_edu.experiments.depth import (
     summarise,
 )
 from fromage_edu.experiments.plain import plain
-from fromage_edu.experiments.settings import ADAM, FROMAGE, SGD, Entrant
+from fromage_edu.experiments.settings import ADAM, FROMAGE, SGD, Entrant, distinct, one_of
 from fromage_edu.experiments.tables import rows_of, table
 
 __all__ = [
@@ -56,13 +56,13 @@ GRID = (
     *(replace(SGD, lr=lr) for lr in (0.01, 0.1, 1.0)),
 )
 RATES = replace(
-    race.PRESETS["paper"], depths=DEPTHS, entrants=GRID, dataset="mnist_5k", seeds=(311,), epochs=30
+    depth_race.PRESETS["paper"], depths=DEPTHS, entrants=GRID, dataset="mnist_5k", seeds=(311,), epochs=30
 )
 
 PRESETS = {
     # The same code in a minute: digits in networks just too wide to stand side by side.
     "quick": Config(
-        depths=(2, 20), entrants=GRID[1::3], seeds=(1,), width=race.NARROW + 1, batch_size=128, epochs=4
+        depths=(2, 20), entrants=GRID[1::3], seeds=(1,), width=depth_race.NARROW + 1, batch_size=128, epochs=4
     ),
     "default": replace(RATES, depths=(25,), entrants=GRID[1::3]),
     "paper": RATES,
@@ -99,7 +99,8 @@ def chosen(outcomes, config: Config, depth: int, seeds=SEEDS) -> Config:
     finals, curves = (rows[rows["depth"] == depth] for rows in (finals, curves))
     last = curves[curves["epoch"] == curves["epoch"].max()][["entrant", "lr", "seed", "loss"]]
     runs = finals.merge(last, on=["entrant", "lr", "seed"]).groupby(["entrant", "lr"], sort=False)
-    ranked = runs[["train_accuracy", "loss"]].mean().reset_index()
+    # A mean over seeds would pass over a loss that is no number, which is the worst there is.
+    ranked = runs[["train_accuracy", "loss"]].agg(lambda column: column.mean(skipna=False)).reset_index()
     ranked = ranked.sort_values(["train_accuracy", "loss"], ascending=[False, True])
     best = ranked.drop_duplicates("entrant").set_index("entrant")["lr"]
     entrants = [entrant for entrant in config.entrants if best.get(entrant.name) == entrant.lr]
@@ -110,7 +111,7 @@ def chosen(outcomes, config: Config, depth: int, seeds=SEEDS) -> Config:
 
 
 def recordings(progress=lambda text: None, presets=("paper",), keep=None):
-    """What pages quote: `wide_rates` (one seed, all learning rates) and `wide_race` (three seeds, the best).
+    """What pages quote: `wide_rates` (one seed, all rates); `wide_race`, `wide_curves` (three, the best).
 
     Args:
         progress: called with a line of text after every point.
@@ -122,17 +123,20 @@ def recordings(progress=lambda text: None, presets=("paper",), keep=None):
 
     Raises:
         ImportError: without pandas or the images' package, with the command that installs it.
-        ValueError: for more than one preset.
+        ValueError: for another number of presets than one, or one that does not exist.
     """
-    (preset,) = presets
+    presets = distinct("presets", presets, "('paper',)")
+    if len(presets) != 1:
+        raise ValueError(f"presets are {presets}: one chooses the learning rates of the race; give one")
+    preset = one_of("preset", presets[0], PRESETS)
     table([])  # Without pandas, say so now and not after hours.
     config, folder = PRESETS[preset], None if keep is None else Path(keep)
-    rates = store.run(race, config, folder=folder and folder / "rates", progress=progress)
+    rates = store.run(depth_race, config, folder=folder and folder / "rates", progress=progress)
     races, configs = [], {}
     for depth in config.depths:
         configs[f"{depth} layers"] = one = chosen(rates, config, depth)
         place = folder and folder / f"race-{depth}"
-        races += store.run(race, one, folder=place, progress=progress)
+        races += store.run(depth_race, one, folder=place, progress=progress)
     configs = {name: plain(one) for name, one in configs.items()}
     return {
         "wide_rates": (rows_of(rates, "finals"), {preset: plain(config)}),

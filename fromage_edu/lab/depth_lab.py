@@ -139,9 +139,11 @@ class DepthLab:
     def stop(self) -> None:
         """Stop what is training, if anything is; its run stays to be compared."""
         with self._lock:
-            if self._session:
-                self._session.stop()
-            self._rest()
+            try:
+                if self._session:
+                    self._session.stop()
+            finally:  # A run that cannot even be stopped does not stand in the way of the next.
+                self._rest()
 
     def clear(self) -> None:
         """Stop, and forget all runs."""

@@ -88,7 +88,7 @@ class Face:
         """What is chosen now."""
         values = {name: control.value for name, control in self.controls.items()}
         # A logarithmic slider gives 0.0010000000000000002 for 0.001.
-        rounded = {name: float(f"{values[name]:.6g}") for name in ("lr", "eps")}
+        rounded = {name: float(f"{values[name]:.12g}") for name in ("lr", "eps")}
         return Setting(**{**values, **rounded})
 
     def _change_optimizer(self, change) -> None:
@@ -111,7 +111,7 @@ class Face:
         newest = records[-1] if records else None
         training = newest is not None and newest.state == "training"
         self.stop.disabled = not training
-        self.progress.value = newest.steps / newest.all_steps if newest else 0
+        self.progress.value = newest.steps / max(1, newest.all_steps) if newest else 0
         self.epoch.value = f"epoch {newest.epoch} of {newest.setting.epochs}" if newest else ""
         self.message.value = message(text or (newest.sentence if newest else ""), trouble)
         self.pictures[0].value, self.pictures[1].value = accuracy_picture(records), gradient_picture(records)

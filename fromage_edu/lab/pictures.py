@@ -18,8 +18,8 @@ __all__ = ["STYLE", "accuracy_picture", "apart", "gradient_picture", "message", 
 
 #: Optimizer -> concept of the palette. The normalized step has the color of SGD and a dash of its own.
 ROLES = {"Fromage": "fromage", "Adam": "adam", "SGD": "sgd", "Normalized SGD": "sgd"}
-_STROKES = {"solid": "none", "dashed": "7 4", "dotted": "2 3", "dashdot": "8 3 2 3"}
-STROKES = {name: _STROKES[DASHES[role]] for name, role in ROLES.items()} | {"Normalized SGD": "7 3 2 3"}
+_PATTERNS = {"solid": "none", "dashed": "7 4", "dotted": "2 3", "dashdot": "8 3 2 3"}
+STROKES = {name: _PATTERNS[DASHES[role]] for name, role in ROLES.items()} | {"Normalized SGD": "7 3 2 3"}
 
 # The units of the drawings, which a browser stretches to the place there is.
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 360, 226, 46, 36, 14, 36
@@ -29,7 +29,7 @@ DARK = (
     'body[data-jp-theme-light="false"] .depth-lab, html[theme="dark"] .depth-lab, '
     'html[data-theme="dark"] .depth-lab, .vscode-dark .depth-lab'
 )
-STYLE = """<style>
+_LOOK = """<style>
 .depth-lab { --quiet: #565e68; --rule: #8a929c; --grid: #e4e7eb; LIGHT
   color: var(--measured); background: var(--paper); padding: 6px 8px; margin: 0; line-height: 1.45;
   font-size: 13px; font-variant-numeric: tabular-nums; }
@@ -64,7 +64,7 @@ def _colors(theme: str) -> str:
 
 
 #: Written once beside everything else; a `<style>` reaches the whole page or frame that it stands in.
-STYLE = STYLE.replace("LIGHT", _colors("light")).replace("NIGHT", _colors("dark")).replace("DARKER", DARK)
+STYLE = _LOOK.replace("LIGHT", _colors("light")).replace("NIGHT", _colors("dark")).replace("DARKER", DARK)
 
 
 def _box(content: str, **attributes: str) -> str:
@@ -110,7 +110,7 @@ class _Panel:
         """Draw a level to compare with, in the dash of bounds, and name it."""
         _, place = self.at(self.left, y)
         under = place + 14 if below or place < TOP + 18 else place - 4
-        look = f'stroke="var(--bound)" stroke-width="1.5" stroke-dasharray="{_STROKES["dashdot"]}"'
+        look = f'stroke="var(--bound)" stroke-width="1.5" stroke-dasharray="{_PATTERNS["dashdot"]}"'
         self.parts.append(
             f'<path d="M{LEFT} {place:.1f}H{WIDTH - RIGHT}" {look}/>'
             f'<text x="{LEFT + 4}" y="{under:.1f}">{text}</text>'
@@ -261,10 +261,10 @@ def gradient_picture(records: Sequence[Record]) -> str:
     if eps:
         panel.level(_decade(eps), f"eps = {eps:.0e}")
 
-    def draw(record: Record, newest: bool) -> None:
+    def draw(record: Record, is_newest: bool) -> None:
         layers, optimizer = range(1, len(record.last) + 1), record.setting.optimizer
-        panel.parts.append('<g class="now">' if newest else "<g>")
-        if newest:
+        panel.parts.append('<g class="now">' if is_newest else "<g>")
+        if is_newest:
             panel.curve(list(zip(layers, map(_decade, record.first), strict=True)), optimizer, "start")
         points = list(zip(layers, map(_decade, record.last), strict=True))
         panel.curve(points, optimizer)
@@ -285,7 +285,7 @@ def _power(exponent: int) -> str:
 
 def _gradient_words(record: Record | None, eps: float | None) -> str:
     head = "Typical size of the gradient's entries in each layer."
-    if record is None:
+    if record is None or not record.first:
         return f"{head} No run yet."
     level = f" Adam's eps is {eps:.0e}." if eps else ""
     return (

@@ -96,6 +96,10 @@ class Setting:
             raise ValueError(f"width is {self.width!r}: give one of {', '.join(map(str, WIDTHS))}")
         _between("lr", self.lr, LEARNING_RATES)
         _between("eps", self.eps, EPS)
+        # Numbers of numpy are taken, but not kept: a seed in eight bits cannot be added to.
+        for kind, names in {int: ("depth", "width", "seed", "epochs"), float: ("lr", "eps")}.items():
+            for name in names:
+                object.__setattr__(self, name, kind(getattr(self, name)))
 
     @property
     def label(self) -> str:
@@ -224,13 +228,19 @@ class Session:
             clock: what tells the time, in seconds.
 
         Returns:
-            Whether there is more to do.
+            Whether there is more to do. After an error there is not: the record is "broken". An interrupt of
+            the kernel ends the run too, at the next call, as "stopped".
         """
         end = clock() + seconds
         while self.record.state == "training":
-            finite = next(self._steps, None)
+            try:
+                finite = next(self._steps, None)
+            except Exception:
+                self.record.state = "broken"
+                raise
             if finite is None:
-                self._end("diverged" if self._network.diverged().any() else "done")
+                # An interrupt within a step has ended the loop before its last epoch was over.
+                self._end("done" if len(self.record.curve) == self.record.setting.epochs else "stopped")
             elif not finite:
                 self._end("diverged")
             elif clock() >= end:
@@ -259,6 +269,7 @@ class Session:
 
     def _end(self, state: str) -> None:
         """Note how it ended, and let the network go: a lab keeps records only."""
+        self.record.state = "broken"  # if the last accuracies cannot be taken
         self._steps.close()
         if self._network.diverged().any():
             state = "diverged"

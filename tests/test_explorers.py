@@ -12,6 +12,7 @@ import traitlets
 from fromage_edu import explorers, figures
 from fromage_edu.explorers import (
     DeepTrust,
+    DepthRace,
     ScalarNetwork,
     StepGeometry,
     SurrogateDerivation,
@@ -63,6 +64,13 @@ CLASSES = [getattr(explorers, name) for name in explorers.__all__]
         (SurrogateDerivation, {"size": 0}, "size must be a number from 0.01 to 100, not 0"),
         (SurrogateDerivation, {"slope": 11}, "slope must be a number from 0.001 to 10, not 11"),
         (WideLayer, {"direction": -5}, "WideLayer: direction must be a number from 0 to 180, not -5"),
+        (DepthRace, {"depth": 25}, "DepthRace: depth must be one of 2, 10, 20, 30, 40, not 25"),
+        (DepthRace, {"depth": float("nan")}, "depth must be one of 2, 10, 20, 30, 40, not nan"),
+        (DepthRace, {"eps": 1e-20}, "eps must be one of 1e-30, 1e-16, 1e-08, not 1e-20"),
+        (DepthRace, {"init": True}, "init must be one of 'default', 'He', not True"),
+        (DepthRace, {"optimizer": 0}, "optimizer must be one of 'SGD', 'Adam', 'Fromage', 'Norm.*', not 0"),
+        (DepthRace, {"optimizer": "adam"}, "one of 'SGD', 'Adam', 'Fromage', 'Norm.*', not 'adam'"),
+        (DepthRace, {"epoch": [40]}, r"epoch must be one of 0, 1, 2, 4, 8, 14, 22, 31, 40, not \[40\]"),
     ],
 )
 def test_a_bad_value_is_named_with_its_range(cls, values, message):
@@ -87,6 +95,29 @@ def test_sizes_are_read_from_what_holds_numbers(sizes):
     assert widget.sizes == (0.5,) and type(widget.sizes[0]) is float
     widget.set_state({"sizes": [0.1, 1]})  # what a bar in the page sends
     assert widget.sizes == (0.1, 1.0)
+
+
+def test_a_choice_is_a_number_or_a_name():
+    widget = DepthRace(optimizer="Fromage", init="He", depth=numpy.int64(40), eps=numpy.float64(1e-16))
+    assert (widget.optimizer, widget.init, widget.depth, widget.eps) == (3, 2, 40, 1e-16)
+    assert type(widget.depth) is int
+    assert repr(widget) == (
+        "DepthRace(depth=40, optimizer='Fromage', rate=2, eps=1e-16, init='He', epoch=40)"
+    )
+    widget.set_state({"optimizer": 1})  # what a slider in the page sends
+    assert widget.optimizer == 1
+
+
+def test_what_is_given_is_read_only_and_reaches_the_page_once():
+    widget = DepthRace()
+    with pytest.raises(traitlets.TraitError, match='"races" trait is read-only'):
+        DepthRace(races={})
+    assert widget.get_state()["races"] is DepthRace.given()["races"]
+    data = page_data(state_of(widget, DepthRace(depth=2), TrustRegions()))
+    assert data["given"] == {"DepthRace": DepthRace.given()}
+    assert all("races" not in model["traits"] for model in data["models"].values())
+    text = json.dumps(data["given"], separators=(",", ":"))
+    assert len(text) <= 100_000 and not re.search(r"[<\\]", text)
 
 
 def test_the_page_moves_python_and_python_moves_the_page(monkeypatch):

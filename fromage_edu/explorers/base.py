@@ -58,6 +58,10 @@ class Quantity(traitlets.TraitType):
         form = f"{kind} from {self.low:g} to {self.high:g}{gap}"
         raise traitlets.TraitError(f"{type(obj).__name__}: {self.name} must be {form}, not {value!r}")
 
+    def shown(self, value: float) -> str:
+        """How a value is written in Python."""
+        return repr(value)
+
 
 class Quantities(Quantity):
     """A synchronized tuple of 1 to `most` such numbers; one number stands for a tuple of it."""
@@ -79,6 +83,29 @@ class Quantities(Quantity):
 
     def _inside(self, one: Any) -> bool:
         return isinstance(one, numbers.Real) and not isinstance(one, bool) and self.low <= one <= self.high
+
+
+class Choice(Quantity):
+    """A synchronized number of a short list, or a name of a list; names are counted from 1."""
+
+    def __init__(self, default: float, choices: tuple[float, ...] | tuple[str, ...]):
+        """Give the opening number, and the numbers or the names to choose from."""
+        self.names = choices if isinstance(choices[0], str) else ()
+        self.choices = tuple(range(1, len(choices) + 1)) if self.names else choices
+        super().__init__(default, min(self.choices), max(self.choices))
+
+    def validate(self, obj: Any, value: Any) -> float:
+        """Return the number of the choice, or raise a TraitError."""
+        if isinstance(value, str) and value in self.names:
+            return self.names.index(value) + 1
+        if isinstance(value, numbers.Real) and not isinstance(value, bool) and value in self.choices:
+            return self.choices[self.choices.index(value)]
+        form = ", ".join(map(repr, self.names or self.choices))
+        raise traitlets.TraitError(f"{type(obj).__name__}: {self.name} must be one of {form}, not {value!r}")
+
+    def shown(self, value: float) -> str:
+        """The name, where there are names."""
+        return repr(self.names[value - 1]) if self.names else repr(value)
 
 
 class Explorer(anywidget.AnyWidget):
@@ -118,9 +145,15 @@ class Explorer(anywidget.AnyWidget):
             if isinstance(trait, Quantity)
         }
 
+    @classmethod
+    def given(cls) -> dict[str, Any]:
+        """What the page is told besides, and nobody moves: name -> value, the same for every instance."""
+        return {}
+
     def __repr__(self) -> str:
         """The call that makes this explorer in its present state, the same in every run."""
-        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.quantities())
+        known = self.quantities().items()
+        values = ", ".join(f"{name}={trait.shown(getattr(self, name))}" for name, trait in known)
         return f"{type(self).__name__}({values})"
 
 
@@ -131,14 +164,14 @@ def page_data(state: dict) -> dict:
         state: `{"state": {model_id: {"model_module": …, "state": {…}}}}`, as Jupyter embeds it.
 
     Returns:
-        `{"shared": js, "style": css, "modules": {class: js}, "models": {model_id: model}}` where a model is
-        `{"class": name, "traits": {name: value}}`. Other widgets are ignored. The texts are the library's
-        present ones, not those of the notebook's run.
+        `{"shared": js, "style": css, "modules": {class: js}, "given": {class: {name: value}}, "models":
+        {model_id: model}}` where a model is `{"class": name, "traits": {name: value}}`. Other widgets are
+        ignored. Texts and data are the library's present ones, not those of the notebook's run.
 
     """
     from fromage_edu import explorers
 
-    modules, models = {}, {}
+    modules, given, models = {}, {}, {}
     for model_id, entry in state.get("state", {}).items():
         values = entry.get("state", {})
         room, _, name = values.get("_anywidget_id", "").rpartition(".")
@@ -146,9 +179,11 @@ def page_data(state: dict) -> dict:
             continue
         cls = getattr(explorers, name)
         modules[name] = cls.source
+        if cls.given():
+            given[name] = cls.given()
         traits = {key: values.get(key, trait.default_value) for key, trait in cls.quantities().items()}
         models[model_id] = {"class": name, "traits": traits}
-    return {"shared": SHARED, "style": STYLE, "modules": modules, "models": models}
+    return {"shared": SHARED, "style": STYLE, "modules": modules, "given": given, "models": models}
 
 
 def standalone_page(*explorers: Explorer, theme: str = "light") -> str:

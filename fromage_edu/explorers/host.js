@@ -84,7 +84,7 @@
   async function start() {
     const json = document.querySelector("script#explorers");
     if (!json) return;
-    const { shared, modules, models } = JSON.parse(json.textContent);
+    const { shared, modules, given, models } = JSON.parse(json.textContent);
     const imported = {},
       live = {},
       counts = {};
@@ -100,7 +100,7 @@
           URL.createObjectURL(new Blob([shared, "\n", modules[name]], { type: "text/javascript" }))
         );
         const { default: explorer } = await imported[name];
-        const model = (live[id] ??= makeModel(traits));
+        const model = (live[id] ??= makeModel({ ...traits, ...given[name] }));
         explorer.render({ model, el: place });
         if (!place.id && !document.getElementById(label)) place.id = label;
         drawn.set(label, { model, opening: { ...traits }, clean: explorer.clean, place });

@@ -4,6 +4,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 const REACH = 24; // pixels around a grip that belong to it
 const GLIDE = 260; // milliseconds that a preset takes
+const PLAY = 4000; // and one that plays
 const HUSH = 800; // milliseconds of rest before the sentence is announced
 const SAID = 6000; // and until it is taken back, so that a reader meets it once
 let instances = 0;
@@ -45,6 +46,12 @@ const row = ({ kind, name, formula, value }) => `<div class="fx-row ${kind}">
   <span class="fx-formula">${formula.map((part) => `<span>${part}</span>`).join("")}</span>
   <span class="fx-value">${value}</span></div>`;
 
+// Where in a list of values the nearest to one stands.
+function nearestOf(values, value) {
+  const gaps = values.map((one) => Math.abs(one - value));
+  return gaps.indexOf(Math.min(...gaps));
+}
+
 // A native range input over a list of values, so that steps fit the quantity and every key works by itself.
 function makeSlider(id, { values, label: text, text: show, spoken }, moved) {
   const last = values.length - 1;
@@ -53,10 +60,6 @@ function makeSlider(id, { values, label: text, text: show, spoken }, moved) {
   const output = html("span", { class: "fx-value", "aria-hidden": "true" }); // it is said by aria-valuetext
   caption.innerHTML = text;
   input.addEventListener("input", () => moved(values[input.value]));
-  const nearest = (value) => {
-    const gaps = values.map((one) => Math.abs(one - value));
-    return gaps.indexOf(Math.min(...gaps));
-  };
   return {
     input,
     element: html(
@@ -66,7 +69,7 @@ function makeSlider(id, { values, label: text, text: show, spoken }, moved) {
       input,
     ),
     show(value, state) {
-      const index = nearest(value);
+      const index = nearestOf(values, value);
       input.value = index;
       input.style.setProperty("--at", `${(100 * index) / last}%`);
       input.setAttribute("aria-valuetext", spoken(value, state));
@@ -191,40 +194,50 @@ function makeView(view, ...hands) {
 // `most` is a list of up to so many numbers, and one without `values` has no slider; `when(state)`, if it is there, says
 // when a slider is shown. `tab`, if it is there, names a quantity that counts the views from 1: the one of this number is
 // shown, at any width.
-// A preset's `view`, if it has one, is the number of the picture that it is about.
+// A quantity that is `only` its values takes no other, and one that `leaps` does not glide. `given` names what stands in
+// the model and is moved by nobody: every state has it.
+// A preset's `view`, if it has one, is the number of the picture that it is about; `play` names a quantity that it moves
+// through its range, and the numbers with it.
 // Returns what anywidget and the page host call, render({ model, el }), and clean(key, value) for the URL.
 export function instrument(spec) {
   const hands = Object.entries(spec.quantities).filter(([, { values }]) => values);
   const keys = Object.keys(spec.quantities).filter((key) => !spec.quantities[key].patch);
 
   function clean(key, given) {
-    const { low, high, whole, most, smallest = 0 } = spec.quantities[key];
+    const { low, high, whole, most, smallest = 0, only, values } = spec.quantities[key];
     if (most) return given.slice(0, most).map((one) => clamp(one, low, high));
     const value = Number(given);
     const inside = clamp(whole ? Math.round(value) : value, low, high);
+    if (only) return values[nearestOf(values, inside)];
     return Math.abs(inside) < smallest ? (inside < 0 ? -smallest : smallest) : inside;
   }
 
   function render({ model, el }) {
     const id = `fx${++instances}`;
-    const read = () => Object.fromEntries(keys.map((key) => [key, model.get(key)]));
-    const opening = read();
+    const got = (keys) => Object.fromEntries(keys.map((key) => [key, model.get(key)]));
+    const given = got(spec.given ?? []);
+    const read = () => ({ ...given, ...got(keys) });
+    const opening = got(keys);
     const reduced = matchMedia("(prefers-reduced-motion: reduce)");
     let frame = 0;
     let speaking = 0;
     let touched = false;
-    let shown = opening;
+    let shown = read();
     let glide = null; // from where and since when the pictures follow a preset
 
     const schedule = () => (frame ||= requestAnimationFrame(update));
     const measure = () => views.forEach((view) => view.measure());
     const move = (patch) => {
+      if (glide?.play) glide = null; // a hand stops what plays
       for (const [key, value] of Object.entries(patch)) model.set(key, clean(key, value));
       model.save_changes();
     };
-    const leap = (patch) => {
-      if (!reduced.matches) glide = { from: shown, start: performance.now() };
+    const leap = (patch, play) => {
       move(patch);
+      if (reduced.matches) return;
+      const from = play ? { ...read(), [play]: spec.quantities[play].low } : shown;
+      glide = { from, play, start: performance.now() };
+      schedule(); // also where nothing has changed
     };
 
     const rows = html("div", { class: "fx-rows" });
@@ -251,10 +264,10 @@ export function instrument(spec) {
       groups,
     );
     // Where one picture is shown at a time, a preset may bring the one it is about to the front.
-    const presets = spec.presets.map(({ text, set, view }) =>
+    const presets = spec.presets.map(({ text, set, view, play }) =>
       button(text, () => {
         pictures.children[view]?.click();
-        leap(set(read()));
+        leap(set(read()), play);
       }),
     );
     const sentence = html("div", { class: "fx-conclusion" });
@@ -284,18 +297,23 @@ export function instrument(spec) {
     el.classList.add("explorer", `explorer-${spec.name}`);
     el.append(root);
 
-    // What the pictures show on the way from one state to another; numbers and words are the new ones at once.
+    // What the pictures show on the way from one state to another; numbers and words are the new ones at once, where
+    // nothing plays.
     function follow(state, now) {
-      const part = glide ? clamp((now - glide.start) / GLIDE, 0, 1) : 1;
+      const part = glide ? clamp((now - glide.start) / (glide.play ? PLAY : GLIDE), 0, 1) : 1;
       if (part === 1) {
         glide = null;
         return state;
       }
       schedule();
-      const eased = 1 - (1 - part) ** 3;
+      const eased = glide.play ? part : 1 - (1 - part) ** 3;
       const between = (from, to) =>
         Array.isArray(to) ? paired(from, to).map((pair) => between(...pair)) : from + (to - from) * eased;
-      return Object.fromEntries(keys.map((key) => [key, between(glide.from[key], state[key])]));
+      const gliding = keys.filter((key) => !spec.quantities[key].leaps);
+      return {
+        ...state,
+        ...Object.fromEntries(gliding.map((key) => [key, between(glide.from[key], state[key])])),
+      };
     }
 
     function say() {
@@ -321,6 +339,8 @@ export function instrument(spec) {
       const state = read();
       turnTo(state);
       shown = follow(state, now);
+      const played = glide?.play;
+      if (played) state[played] = clean(played, shown[played]);
       rows.innerHTML = spec.rows(state).map(row).join("");
       sentence.textContent = spec.conclusion(state);
       for (const [key, { read: shownBy = () => state[key] }] of hands)

@@ -80,3 +80,25 @@ def geometry_states(count, seed=3):
 
 def hash_of(state):
     return "#StepGeometry?" + "&".join(f"{key}={value}" for key, value in state.items())
+
+
+RACES = {
+    "depth": [2, 10, 20, 30, 40],
+    "optimizer": [1, 2, 3, 4],
+    "rate": [1, 2, 3],
+    "eps": ["1e-30", "1e-16", "1e-8"],
+    "init": [1, 2],
+    "epoch": [0, 1, 2, 4, 8, 14, 22, 31, 40, 40, 40],
+}
+
+
+def race_states(count, seed=11):
+    """Return states, the ends of every range among them, and runs that leave float32."""
+    hand = random.Random(seed)
+    broken = {"depth": 10, "optimizer": 1, "rate": 3, "eps": "1e-8", "init": 2, "epoch": 40}
+    some = [{key: hand.choice(values) for key, values in RACES.items()} for _ in range(count)]
+    return [broken, *some]
+
+
+def race_hash(state):
+    return "#DepthRace?" + "&".join(f"{key}={value}" for key, value in state.items())

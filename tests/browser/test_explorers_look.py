@@ -16,10 +16,19 @@ from explorer_page import (
     page_of,
     settle,
 )
-from explorer_states import distance_states, first_states, geometry_states, hash_of, surrogate_states
+from explorer_states import (
+    distance_states,
+    first_states,
+    geometry_states,
+    hash_of,
+    race_hash,
+    race_states,
+    surrogate_states,
+)
 
 from fromage_edu.explorers import (
     DeepTrust,
+    DepthRace,
     ScalarNetwork,
     StepGeometry,
     SurrogateDerivation,
@@ -91,6 +100,10 @@ LOOKS = {
         *((SurrogateDerivation,), surrogate_states(60), surrogate_states(60), 3, 1),
         ({"size": 100, "moving": 13, "slope": 0.001},),
     ),
+    "race": Look(
+        *((DepthRace,), list(map(race_hash, race_states(60))), list(map(race_hash, race_states(90)))),
+        *(3, 1, ({"optimizer": 4, "rate": 1, "epoch": 31},)),
+    ),
     # Its states choose the picture.
     "geometry": Look(
         *(
@@ -133,8 +146,10 @@ def test_axe_finds_nothing(show, look, theme, width):
 
 
 @EACH
-@pytest.mark.parametrize("finger", [False, True])
-@pytest.mark.parametrize("width", [320, 344, 360, 390, 700, 1280])
+@pytest.mark.parametrize(
+    ("width", "finger"),
+    [(320, True), (344, False), (360, False), (390, True), (390, False), (700, True), (1280, False)],
+)
 def test_nothing_jumps(show, look, width, finger):
     """The space is there before the script runs, and no state and no tab needs more of it."""
     touch = {"has_touch": True, "is_mobile": True} if finger else {}
@@ -195,6 +210,7 @@ def test_where_no_script_runs_there_is_no_hole(open_page, tmp_path, look, width)
         *((DeepTrust, "depth", {}), (DeepTrust, "alignment", {})),
         *((WideLayer, "angle", {}), (WideLayer, "direction", {})),
         *((SurrogateDerivation, key, {}) for key in ("depth", "slope", "size")),
+        *((DepthRace, key, {"depth": 40, "eps": 1e-30}) for key in ("epoch", "depth", "optimizer")),
         *((StepGeometry, "angle", {}), (StepGeometry, "steps", {"view": 2})),
         *((StepGeometry, key, {"view": 3}) for key in ("conditioning", "lr")),
     ],

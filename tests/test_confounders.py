@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from torch.nn.functional import cross_entropy
 
-from fromage_edu.experiments import confounders, depth, record, tables
+from fromage_edu.experiments import confounders, depth, depth_results, record, tables
 from fromage_edu.experiments.confounders import PRESETS, VARIANTS, Config
 from fromage_edu.experiments.trainers import images, network
 
@@ -155,9 +155,9 @@ def test_best_keeps_one_learning_rate_each(tiny_outcomes):
         for variant, medians in {"eps": (0.2, 0.9, 0.5), "no biases": (0.3, 0.1, 0.3)}.items()
         for lr, median in zip((0.1, 0.01, 0.001), medians, strict=True)
     ]
-    found = confounders.best(pd.DataFrame(rows))
+    found = depth_results.best_learning_rates(pd.DataFrame(rows))
     assert found[["variant", "lr"]].values.tolist() == [["eps", 0.01], ["no biases", 0.1]]
-    best = confounders.best(confounders.summarise(tiny_outcomes))
+    best = depth_results.best_learning_rates(confounders.summarise(tiny_outcomes))
     names = {(name, entrant.name) for name, variant in VARIANTS.items() for entrant in variant.entrants}
     assert len(best) == 2 * len(names) and list(best.index) == list(range(len(best)))
 

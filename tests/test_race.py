@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from fromage_edu import recorded
 from fromage_edu.data import digits
-from fromage_edu.experiments import depth, race, record
+from fromage_edu.experiments import depth, depth_results, race, record
 from fromage_edu.experiments.race import PRESETS, Config, Point, run_point
 from fromage_edu.experiments.settings import ADAM, FROMAGE
 from fromage_edu.explorers import depth_race
@@ -110,7 +110,7 @@ def test_of_three_rates_the_best_is_shown():
         {"depth": 2, "init": "he", "entrant": "Adam", "lr": lr, "median": median}
         for lr, median in ((0.1, 0.2), (0.01, 0.9), (0.001, 0.5))
     ]
-    (kept,) = race.best(race.table(rows)).to_dict("records")
+    (kept,) = depth_results.best_learning_rates(race.table(rows)).to_dict("records")
     assert kept["lr"] == 0.01
 
 
@@ -202,7 +202,7 @@ def runs():
 
 @pytest.fixture(scope="module")
 def finals(runs):
-    best = race.best(race.summarise(runs))
+    best = depth_results.best_learning_rates(race.summarise(runs))
     return best.set_index(["init", "depth", "entrant"]).sort_index()
 
 

@@ -274,8 +274,9 @@ def test_an_interrupted_report_writes_nothing_and_leaves_no_process(tmp_path):
 
 @pytest.mark.parametrize("name", TOLD)
 def test_every_chapter_of_an_experiment_takes_results(name):
-    path = reports.chapter_of(sweep.find(name))
-    assert "sweep.stored(" in path.read_text(encoding="utf-8")
+    text = reports.chapter_of(sweep.find(name)).read_text(encoding="utf-8")
+    called = "experiment" if f"import {name} as experiment" in text else name
+    assert f"sweep.stored({called}, results)" in text
 
 
 @pytest.mark.parametrize("name", ["depth", "norms", "perturbation"])  # One for each chapter.

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from fromage_edu import figures
 from fromage_edu.experiments import depth as depth_race
 from fromage_edu.experiments import store
-from fromage_edu.experiments.depth_results import line_look
+from fromage_edu.experiments.depth_results import best_learning_rates, line_look
 from fromage_edu.experiments.settings import (
     ADAM,
     ADAM_TINY_EPS,
@@ -38,7 +38,6 @@ __all__ = [
     "Outcome",
     "Point",
     "Variant",
-    "best",
     "figure",
     "points",
     "recordings",
@@ -237,19 +236,6 @@ def summarise(outcomes):
     ).reset_index()
 
 
-def best(summary):
-    """Keep each entrant's best learning rate at every depth of every variant, by the median.
-
-    Args:
-        summary: what `summarise` returned.
-
-    Returns:
-        Its best rows.
-    """
-    chosen = summary.groupby(["variant", "depth", "entrant"], sort=False)["median"].idxmax()
-    return summary.loc[chosen].reset_index(drop=True)
-
-
 def figure(summary):
     """Final training accuracy against depth, a panel for each variant: medians at the best learning rates.
 
@@ -259,7 +245,7 @@ def figure(summary):
     Returns:
         The matplotlib figure.
     """
-    rows = best(summary)
+    rows = best_learning_rates(summary)
     variants = list(dict.fromkeys(rows["variant"]))
     columns = min(2, len(variants))
     lines = -(-len(variants) // columns)

@@ -58,12 +58,13 @@ def best_learning_rates(summary):
     The choice is made on the seeds that are shown; that flatters every entrant a little.
 
     Args:
-        summary: what `summarise` returned.
+        summary: what `summarise` returned, here, in `confounders` or in `race`.
 
     Returns:
-        Its best rows: one for each dtype, depth and entrant.
+        Its best rows: one for each variant, dtype, start, depth and entrant, as far as it tells them apart.
     """
-    best = summary.groupby(["dtype", "depth", "entrant"], sort=False)["median"].idxmax()
+    apart = [name for name in ("variant", "dtype", "init", "depth", "entrant") if name in summary]
+    best = summary.groupby(apart, sort=False)["median"].idxmax()
     return summary.loc[best].reset_index(drop=True)
 
 

@@ -19,28 +19,23 @@ from typing import NamedTuple
 from fromage_edu import figures
 from fromage_edu.experiments import depth as depths_of
 from fromage_edu.experiments import store
-from fromage_edu.experiments.depth_results import line_look
+from fromage_edu.experiments.depth_results import best_learning_rates, line_look
 from fromage_edu.experiments.settings import ADAM, FROMAGE, SGD, Entrant, distinct, whole
 from fromage_edu.experiments.tables import rows_of, table
 from fromage_edu.experiments.trainers import images, trainer, training
 
 __all__ = [
-    "CHAPTER",
     "PRESETS",
     "RATES",
     "Config",
     "Outcome",
     "Point",
-    "best",
     "figure",
     "points",
     "recordings",
     "run_point",
     "summarise",
 ]
-
-#: Where the book tells of it.
-CHAPTER = "descent/09_depth"
 
 #: The paper's own three learning rates for each optimizer; normalized SGD's were chosen on other seeds.
 RATES = depths_of.LEARNING_RATES | {"Normalized SGD": (0.003, 0.01, 0.03)}
@@ -235,19 +230,6 @@ def summarise(outcomes):
     )
 
 
-def best(summary):
-    """Keep, of each entrant's learning rates, the best at every depth and start, by the median.
-
-    Args:
-        summary: what `summarise` returned.
-
-    Returns:
-        Its best rows: one for each depth, start and entrant.
-    """
-    kept = summary.groupby(["depth", "init", "entrant"], sort=False)["median"].idxmax()
-    return summary.loc[kept].reset_index(drop=True)
-
-
 def figure(summary):
     """Final training accuracy against depth at the best learning rates: a panel for each start.
 
@@ -257,7 +239,7 @@ def figure(summary):
     Returns:
         The matplotlib figure; bars go from the worst seed to the best.
     """
-    rows = best(summary)
+    rows = best_learning_rates(summary)
     with figures.style():
         import matplotlib.pyplot as plt
 

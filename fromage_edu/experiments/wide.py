@@ -16,7 +16,6 @@ from pathlib import Path
 from fromage_edu.experiments import depth as depth_race
 from fromage_edu.experiments import store
 from fromage_edu.experiments.depth import (
-    CHAPTER,
     Config,
     Outcome,
     Point,
@@ -30,7 +29,6 @@ from fromage_edu.experiments.settings import ADAM, FROMAGE, SGD, Entrant, distin
 from fromage_edu.experiments.tables import rows_of, table
 
 __all__ = [
-    "CHAPTER",
     "DEPTHS",
     "GRID",
     "PRESETS",

@@ -53,6 +53,26 @@ def swipe(page, x, y, dx, dy):
     page.wait_for_timeout(200)
 
 
+def check_finger(page, name, number, along, beside):
+    """A finger drawn `along` from a picture's grip moves that alone; `beside` it, it scrolls the page.
+
+    Returns what the URL said after the drag.
+    """
+    page.locator(".fx-view:visible").scroll_into_view_if_needed()
+    box = page.locator(grip(number, name=name)).bounding_box()
+    assert min(box["width"], box["height"]) > 43.9
+    scrolled = page.evaluate("scrollY")
+    swipe(page, box["x"] + 22, box["y"] + 22, *along)
+    after = state_of(page, name)
+    assert page.evaluate("scrollY") == scrolled
+    picture = page.locator(".fx-view:visible > svg").bounding_box()
+    swipe(page, picture["x"] + beside[0], picture["y"] + beside[1], 0, -150)
+    assert state_of(page, name) == after and page.evaluate("scrollY") > scrolled
+    for control in page.locator(".fx button:visible, .fx input:visible").all():
+        assert control.bounding_box()["height"] >= 44
+    return after
+
+
 def frame_times(page, key):
     """Milliseconds of sixty redraws while one slider moves, the page's layout included, sorted."""
     return page.evaluate(

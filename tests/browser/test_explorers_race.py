@@ -6,6 +6,7 @@ import re
 
 import pytest
 from explorer_page import (
+    check_finger,
     check_glide,
     conclusion_of,
     drag,
@@ -14,7 +15,6 @@ from explorer_page import (
     grip,
     settle,
     state_of,
-    swipe,
     value_of,
 )
 from explorer_states import race_hash, race_states
@@ -199,18 +199,7 @@ def test_the_mouse_drags_time_and_eps(show):
 
 def test_a_finger_drags_time_and_scrolls_beside_it(show):
     page = show(DepthRace(), width=390, has_touch=True, is_mobile=True)
-    page.locator(".fx-view:visible").scroll_into_view_if_needed()
-    box = page.locator(grip(1, name=NAME)).bounding_box()
-    assert min(box["width"], box["height"]) > 43.9
-    scrolled = page.evaluate("scrollY")
-    swipe(page, box["x"] + 22, box["y"] + 22, -120, -10)
-    after = state_of(page, NAME)
-    assert after["epoch"] < 31 and page.evaluate("scrollY") == scrolled
-    picture = page.locator(".fx-view:visible > svg").bounding_box()
-    swipe(page, picture["x"] + 60, picture["y"] + 190, 0, -150)
-    assert state_of(page, NAME) == after and page.evaluate("scrollY") > scrolled
-    for control in page.locator(".fx button:visible, .fx input:visible").all():
-        assert control.bounding_box()["height"] >= 44
+    assert check_finger(page, NAME, 1, along=(-120, -10), beside=(60, 190))["epoch"] < 31
 
 
 def test_the_keyboard_alone_reaches_everything(show):

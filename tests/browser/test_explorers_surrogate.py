@@ -4,6 +4,7 @@ import re
 
 import pytest
 from explorer_page import (
+    check_finger,
     check_glide,
     conclusion_of,
     drag,
@@ -14,7 +15,6 @@ from explorer_page import (
     rows_of,
     settle,
     state_of,
-    swipe,
     value_of,
 )
 from explorer_states import surrogate_states
@@ -143,18 +143,7 @@ def test_a_minimum_follows_the_hand_through_the_split(show):
 def test_a_finger_drags_the_minimum_and_scrolls_beside_it(show):
     page = show(SurrogateDerivation(), width=390, has_touch=True, is_mobile=True)
     page.locator(".fx-tabs button", has_text="Two layers").click()
-    page.locator(".fx-view:visible").scroll_into_view_if_needed()
-    box = page.locator(grip(3, name=NAME)).bounding_box()
-    assert min(box["width"], box["height"]) > 43.9
-    scrolled = page.evaluate("scrollY")
-    swipe(page, box["x"] + 22, box["y"] + 22, -60, -20)
-    after = state_of(page, NAME)
-    assert after["slope"] < 2.6 and page.evaluate("scrollY") == scrolled
-    picture = page.locator(".fx-view:visible > svg").bounding_box()
-    swipe(page, picture["x"] + 20, picture["y"] + 200, 0, -150)
-    assert state_of(page, NAME) == after and page.evaluate("scrollY") > scrolled
-    for control in page.locator(".fx button:visible, .fx input:visible").all():
-        assert control.bounding_box()["height"] >= 44
+    assert check_finger(page, NAME, 3, along=(-60, -20), beside=(20, 200))["slope"] < 2.6
 
 
 def test_the_keyboard_alone_reaches_everything(show):

@@ -46,8 +46,8 @@ PAIR = replace(SMALL, entrants=[replace(entrant, lr=lr) for entrant in (FROMAGE,
             [
                 ("Fromage", 0.1, 1, 1.0, 0.2),
                 ("Fromage", 0.2, 1, 1.0, 0.1),
-                ("Adam", 0.1, 1, 0.1, float("nan")),
-                ("Adam", 0.2, 1, 0.1, 2.3),
+                ("Adam", 0.1, 1, 0.3, float("nan")),
+                ("Adam", 0.2, 1, 0.3, 1.9),
             ],
             [0.2, 0.2],
         ),
@@ -60,6 +60,21 @@ def test_the_rule(rows, lrs):
     )
     assert (race.depths, race.seeds, race.epochs) == ((2,), wide.SEEDS, 2 * PAIR.epochs)
     assert replace(race, depths=PAIR.depths, entrants=PAIR.entrants, seeds=PAIR.seeds, epochs=1) == PAIR
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "racing"),
+    [
+        ((0.1, 0.2, 0.1, 0.14), ["Fromage"]),
+        ((0.1, 0.16, 0.1, 0.15), ["Fromage", "Adam"]),
+        ((0.1, 0.14, 0.1, 0.14), ["Fromage", "Adam"]),  # Nobody is better than another: all race.
+    ],
+)
+def test_who_guesses_at_every_rate_sits_the_race_out(accuracies, racing):
+    runs = [(entrant.name, entrant.lr, 1) for entrant in PAIR.entrants]
+    rows = [(*run, accuracy, 1.0) for run, accuracy in zip(runs, accuracies, strict=True)]
+    race = wide.chosen(outcomes(rows), PAIR, 2)
+    assert [(entrant.name, entrant.lr) for entrant in race.entrants] == [(name, 0.2) for name in racing]
 
 
 def test_who_has_not_run_is_named_and_seeds_that_chose_do_not_race():
@@ -127,8 +142,10 @@ def test_recordings_hold_the_choice_and_the_race_and_go_on_where_they_ended(tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["race-2", "race-3", "rates"]
     rates, race, curves = (found[name][0] for name in ("wide_rates", "wide_race", "wide_curves"))
     assert len(rates) == 2 * 6 and set(rates["seed"]) == {1}
-    assert len(race) == 2 * 2 * 3 and set(race["seed"]) == set(wide.SEEDS)
-    assert len(curves) == len(race) * 2 and set(found["wide_race"][1]) == {"2 layers", "3 layers"}
+    configs = found["wide_race"][1]
+    runs = 3 * sum(len(config["entrants"]) for config in configs.values())
+    assert len(race) == runs >= 2 * 3 and set(race["seed"]) == set(wide.SEEDS)
+    assert len(curves) == len(race) * 2 and set(configs) == {"2 layers", "3 layers"}
     best = {(row.depth, row.entrant): row.lr for row in race.itertuples()}
     for (layers, name), lr in best.items():
         mine = rates[(rates["depth"] == layers) & (rates["entrant"] == name)]

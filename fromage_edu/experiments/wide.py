@@ -2,8 +2,9 @@
 
 Points, runs and tables are those of `depth`. Arithmetic fills a core here, so the race comes in two pieces:
 one seed and half the epochs choose each entrant's learning rate at each depth, by a rule; three other seeds
-run the race with it. Adam's eps is taken out of the way by multiplying the loss as well: g² alone would leave
-float32, for at 40 layers the first gradient has entries near 1e-18.
+run the race with it, among those that did not guess at every rate. Adam's eps is taken out of the way by
+multiplying the loss as well: g² alone would leave float32, for at 40 layers the first gradient has entries
+near 1e-18.
 
 Source: Fromage paper, Figure 4 (F29), and what it leaves open.
 """
@@ -24,6 +25,7 @@ from fromage_edu.experiments.depth import (
     run_point,
     summarise,
 )
+from fromage_edu.experiments.depth_results import CHANCE
 from fromage_edu.experiments.plain import plain
 from fromage_edu.experiments.settings import ADAM, FROMAGE, SGD, Entrant, distinct, one_of
 from fromage_edu.experiments.tables import rows_of, table
@@ -70,7 +72,8 @@ PRESETS = {
 def chosen(outcomes, config: Config, depth: int, seeds=SEEDS) -> Config:
     """The race at one depth, each entrant with its best learning rate there.
 
-    The rule: the highest training accuracy at the end; of equal ones, the lowest loss in the last epoch.
+    The rule: the highest training accuracy at the end; of equal ones, the lowest loss in the last epoch. Who
+    guesses at every learning rate sits the race out, or all race if all guess.
 
     Args:
         outcomes: of the points of `config` at this depth.
@@ -85,9 +88,9 @@ def chosen(outcomes, config: Config, depth: int, seeds=SEEDS) -> Config:
         ValueError: where a seed of the race has chosen, or an entrant has no run at this depth.
 
     >>> config = replace(PRESETS["quick"], depths=(2,), width=8, epochs=1)
-    >>> race_of_two = chosen([run_point(point) for point in points(config)], config, 2)
-    >>> len(race_of_two.entrants), race_of_two.epochs
-    (4, 2)
+    >>> race = chosen([run_point(point) for point in points(config)], config, 2)
+    >>> race.seeds, race.epochs
+    ((321, 322, 323), 2)
     """
     if set(seeds) & set(config.seeds):
         raise ValueError(
@@ -100,11 +103,13 @@ def chosen(outcomes, config: Config, depth: int, seeds=SEEDS) -> Config:
     # A mean over seeds would pass over a loss that is no number, which is the worst there is.
     ranked = runs[["train_accuracy", "loss"]].agg(lambda column: column.mean(skipna=False)).reset_index()
     ranked = ranked.sort_values(["train_accuracy", "loss"], ascending=[False, True])
-    best = ranked.drop_duplicates("entrant").set_index("entrant")["lr"]
-    entrants = [entrant for entrant in config.entrants if best.get(entrant.name) == entrant.lr]
-    missing = {entrant.name for entrant in config.entrants} - {entrant.name for entrant in entrants}
+    best = ranked.drop_duplicates("entrant").set_index("entrant")
+    missing = {entrant.name for entrant in config.entrants} - set(best.index)
     if missing:
         raise ValueError(f"{', '.join(sorted(missing))} has no run at depth {depth}: run those points first")
+    if (best["train_accuracy"] >= CHANCE).any():
+        best = best[best["train_accuracy"] >= CHANCE]
+    entrants = [entrant for entrant in config.entrants if best["lr"].get(entrant.name) == entrant.lr]
     return replace(config, depths=(depth,), entrants=entrants, seeds=tuple(seeds), epochs=2 * config.epochs)
 
 

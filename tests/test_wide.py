@@ -1,11 +1,13 @@
 """The depth race at the authors' width: who chooses the learning rates, and what is recorded of the race."""
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
 from fromage_edu.experiments import depth, sweep, wide
 from fromage_edu.experiments.settings import ADAM, FROMAGE
+from fromage_edu.experiments.trainers import images, trainer
 from fromage_edu.experiments.wide import PRESETS
 
 # Narrow and short: the rule is the same.
@@ -14,8 +16,8 @@ SMALL = replace(
 )
 
 
-def outcomes(rows):
-    """Outcomes of one depth from (entrant, lr, seed, accuracy, loss)."""
+def runs(rows):
+    """How runs of one depth ended, from (entrant, lr, seed, accuracy, loss)."""
     names = ("entrant", "lr", "seed")
     finals = [{"depth": 2, **dict(zip(names, row, strict=False)), "train_accuracy": row[3]} for row in rows]
     # The first epoch's loss must not count.
@@ -24,7 +26,7 @@ def outcomes(rows):
         for row in rows
         for epoch, loss in ((1, -row[4]), (2, row[4]))
     ]
-    return [depth.Outcome(curves, finals, 0.0)]
+    return wide.ends([depth.Outcome(curves, finals, 0.0)])
 
 
 PAIR = replace(SMALL, entrants=[replace(entrant, lr=lr) for entrant in (FROMAGE, ADAM) for lr in (0.1, 0.2)])
@@ -54,7 +56,7 @@ PAIR = replace(SMALL, entrants=[replace(entrant, lr=lr) for entrant in (FROMAGE,
     ],
 )
 def test_the_rule(rows, lrs):
-    race = wide.chosen(outcomes(rows), PAIR, 2)
+    race = wide.chosen(runs(rows), PAIR, 2)
     assert [(entrant.name, entrant.lr) for entrant in race.entrants] == list(
         zip(("Fromage", "Adam"), lrs, strict=True)
     )
@@ -71,24 +73,26 @@ def test_the_rule(rows, lrs):
     ],
 )
 def test_who_guesses_at_every_rate_sits_the_race_out(accuracies, racing):
-    runs = [(entrant.name, entrant.lr, 1) for entrant in PAIR.entrants]
-    rows = [(*run, accuracy, 1.0) for run, accuracy in zip(runs, accuracies, strict=True)]
-    race = wide.chosen(outcomes(rows), PAIR, 2)
+    rows = [
+        (entrant.name, entrant.lr, 1, accuracy, 1.0)
+        for entrant, accuracy in zip(PAIR.entrants, accuracies, strict=True)
+    ]
+    race = wide.chosen(runs(rows), PAIR, 2)
     assert [(entrant.name, entrant.lr) for entrant in race.entrants] == [(name, 0.2) for name in racing]
 
 
 def test_who_has_not_run_is_named_and_seeds_that_chose_do_not_race():
     rows = [("Fromage", 0.1, 1, 0.5, 1.0), ("Fromage", 0.2, 1, 0.6, 1.0)]
     with pytest.raises(ValueError, match="Adam has no run at depth 2: run those points first"):
-        wide.chosen(outcomes(rows), PAIR, 2)
+        wide.chosen(runs(rows), PAIR, 2)
     with pytest.raises(ValueError, match=r"seeds are \(1, 2\): \(1,\) have chosen the learning rates"):
-        wide.chosen(outcomes(rows), PAIR, 2, seeds=(1, 2))
+        wide.chosen(runs(rows), PAIR, 2, seeds=(1, 2))
 
 
 def test_a_loss_that_is_no_number_is_the_worst_in_any_seed():
     one = [("Fromage", 0.1, 1, 0.1, float("nan")), ("Fromage", 0.2, 1, 0.1, 2.0)]
     two = [("Fromage", 0.1, 2, 0.1, 0.5), ("Fromage", 0.2, 2, 0.1, 2.0)]
-    race = wide.chosen(outcomes([*one, *two]), replace(PAIR, entrants=PAIR.entrants[:2], seeds=(1, 2)), 2)
+    race = wide.chosen(runs([*one, *two]), replace(PAIR, entrants=PAIR.entrants[:2], seeds=(1, 2)), 2)
     assert [entrant.lr for entrant in race.entrants] == [0.2]
 
 
@@ -127,6 +131,16 @@ def test_the_recorded_configuration_is_the_authors_but_for_data_and_depths():
     assert not set(wide.SEEDS) & set(config.seeds)
 
 
+def test_gradients_are_those_of_the_networks_that_race():
+    config = replace(PRESETS["quick"], depths=(2, 5), seeds=(1,))
+    data = images(config.dataset, "float64")
+    found = wide.gradients(config, seeds=(7,))
+    for row in found.itertuples():
+        racing = trainer(replace(config, dtype="float64"), row.depth, [FROMAGE], [row.seed])
+        probe = racing.probe(data.x_train, data.y_train)
+        assert row.gradient == pytest.approx(probe.gradients[0, 0].item(), rel=1e-9)
+
+
 def test_quick_runs_alone_one_by_one(tmp_path):
     config = replace(PRESETS["quick"], depths=(2,), epochs=1)
     assert config.width == 65 and config.dataset == "digits"
@@ -143,9 +157,11 @@ def test_recordings_hold_the_choice_and_the_race_and_go_on_where_they_ended(tmp_
     rates, race, curves = (found[name][0] for name in ("wide_rates", "wide_race", "wide_curves"))
     assert len(rates) == 2 * 6 and set(rates["seed"]) == {1}
     configs = found["wide_race"][1]
-    runs = 3 * sum(len(config["entrants"]) for config in configs.values())
-    assert len(race) == runs >= 2 * 3 and set(race["seed"]) == set(wide.SEEDS)
+    racing = 3 * sum(len(config["entrants"]) for config in configs.values())
+    assert len(race) == racing >= 2 * 3 and set(race["seed"]) == set(wide.SEEDS)
     assert len(curves) == len(race) * 2 and set(configs) == {"2 layers", "3 layers"}
+    sizes = found["wide_gradients"][0]
+    assert set(zip(sizes["depth"], sizes["seed"], strict=True)) == set(product((2, 3), wide.SEEDS))
     best = {(row.depth, row.entrant): row.lr for row in race.itertuples()}
     for (layers, name), lr in best.items():
         mine = rates[(rates["depth"] == layers) & (rates["entrant"] == name)]

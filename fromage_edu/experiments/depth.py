@@ -289,12 +289,17 @@ def _rows(runs: list[dict], **columns: list) -> list[dict]:
 
 
 def first_layer_gradient(
-    depth: int, *, width: int = 32, seed: int, init: str = "default", bias: bool = True
+    depth: int,
+    *,
+    width: int = 32,
+    seed: int,
+    init: str = "default",
+    bias: bool = True,
+    dataset: str = "digits",
 ) -> float:
     """The typical (root mean square) entry of the first layer's gradient before any training, in float64.
 
-    The loss is the mean over all training images of `digits`. This is the number that Adam compares with its
-    eps.
+    The loss is the mean over all training images. This is the number that Adam compares with its eps.
 
     Args:
         depth: hidden layers.
@@ -302,6 +307,7 @@ def first_layer_gradient(
         seed: fixes the weights.
         init: how they start, as `network` has it.
         bias: whether layers have biases.
+        dataset: the images, one of `trainers.DATASETS`.
 
     Returns:
         The root mean square of the entries.
@@ -309,8 +315,9 @@ def first_layer_gradient(
     >>> first_layer_gradient(depth=20, seed=1) < 1e-8 < first_layer_gradient(depth=5, seed=1)
     True
     """
-    data = images("digits", "float64")
-    net = network(depth, width=width, seed=seed, init=init, bias=bias).double()
+    data = images(dataset, "float64")
+    inputs = data.x_train.shape[1]
+    net = network(depth, width=width, seed=seed, inputs=inputs, init=init, bias=bias).double()
     loss = cross_entropy(net(data.x_train), data.y_train)
     (gradient,) = torch.autograd.grad(loss, net.weights[:1])
     return gradient.square().mean().sqrt().item()

@@ -38,7 +38,9 @@ __all__ = [
     "Outcome",
     "Point",
     "chosen",
+    "ends",
     "figure",
+    "gradients",
     "points",
     "recordings",
     "run_point",
@@ -69,14 +71,33 @@ PRESETS = {
 }
 
 
-def chosen(outcomes, config: Config, depth: int, seeds=SEEDS) -> Config:
+def ends(outcomes):
+    """How every run ended, in one table: its final accuracies, and the mean loss of its last epoch.
+
+    Args:
+        outcomes: a list of what `run_point` returned.
+
+    Returns:
+        A pandas table: the finals of `depth`, and loss.
+
+    >>> config = replace(PRESETS["quick"], depths=(2,), width=8, epochs=1)
+    >>> ends([run_point(point) for point in points(config)])["entrant"].tolist()
+    ['Fromage', 'Adam', 'Adam, tiny eps', 'SGD + momentum']
+    """
+    finals, curves = (rows_of(outcomes, kind) for kind in ("finals", "curves"))
+    run = ["depth", "entrant", "lr", "seed"]
+    last = curves[curves["epoch"] == curves["epoch"].max()]
+    return finals.merge(last[[*run, "loss"]], on=run, validate="one_to_one")
+
+
+def chosen(runs, config: Config, depth: int, seeds=SEEDS) -> Config:
     """The race at one depth, each entrant with its best learning rate there.
 
     The rule: the highest training accuracy at the end; of equal ones, the lowest loss in the last epoch. Who
     guesses at every learning rate sits the race out, or all race if all guess.
 
     Args:
-        outcomes: of the points of `config` at this depth.
+        runs: what `ends` returned for `config`, or the record of it.
         config: what was run to choose.
         depth: one of its depths.
         seeds: of the race; none of those that choose.
@@ -87,21 +108,18 @@ def chosen(outcomes, config: Config, depth: int, seeds=SEEDS) -> Config:
     Raises:
         ValueError: where a seed of the race has chosen, or an entrant has no run at this depth.
 
-    >>> config = replace(PRESETS["quick"], depths=(2,), width=8, epochs=1)
-    >>> race = chosen([run_point(point) for point in points(config)], config, 2)
+    >>> from fromage_edu import recorded
+    >>> race = chosen(recorded.load("wide_rates")[0], PRESETS["paper"], 25)
     >>> race.seeds, race.epochs
-    ((321, 322, 323), 2)
+    ((321, 322, 323), 60)
     """
     if set(seeds) & set(config.seeds):
         raise ValueError(
             f"seeds are {tuple(seeds)}: {config.seeds} have chosen the learning rates; take others"
         )
-    finals, curves = (rows_of(outcomes, kind) for kind in ("finals", "curves"))
-    finals, curves = (rows[rows["depth"] == depth] for rows in (finals, curves))
-    last = curves[curves["epoch"] == curves["epoch"].max()][["entrant", "lr", "seed", "loss"]]
-    runs = finals.merge(last, on=["entrant", "lr", "seed"]).groupby(["entrant", "lr"], sort=False)
+    rates = runs[runs["depth"] == depth].groupby(["entrant", "lr"], sort=False)
     # A mean over seeds would pass over a loss that is no number, which is the worst there is.
-    ranked = runs[["train_accuracy", "loss"]].agg(lambda column: column.mean(skipna=False)).reset_index()
+    ranked = rates[["train_accuracy", "loss"]].agg(lambda column: column.mean(skipna=False)).reset_index()
     ranked = ranked.sort_values(["train_accuracy", "loss"], ascending=[False, True])
     best = ranked.drop_duplicates("entrant").set_index("entrant")
     missing = {entrant.name for entrant in config.entrants} - set(best.index)
@@ -113,8 +131,34 @@ def chosen(outcomes, config: Config, depth: int, seeds=SEEDS) -> Config:
     return replace(config, depths=(depth,), entrants=entrants, seeds=tuple(seeds), epochs=2 * config.epochs)
 
 
+def gradients(config: Config, seeds=SEEDS):
+    """The typical entry of the first layer's gradient before any training, of the networks that race.
+
+    Args:
+        config: their depths, width, start and images.
+        seeds: of the networks.
+
+    Returns:
+        A pandas table: depth, seed, gradient.
+
+    >>> gradients(replace(PRESETS["quick"], depths=(2,), width=8), seeds=(1, 2))["seed"].tolist()
+    [1, 2]
+    """
+    shape = {"width": config.width, "init": config.init, "bias": config.bias, "dataset": config.dataset}
+    pairs = [(depth, seed) for depth in config.depths for seed in seeds]
+    found = [depth_race.first_layer_gradient(depth, seed=seed, **shape) for depth, seed in pairs]
+    return table(
+        [
+            {"depth": depth, "seed": seed, "gradient": gradient}
+            for (depth, seed), gradient in zip(pairs, found, strict=True)
+        ]
+    )
+
+
 def recordings(progress=lambda text: None, presets=("paper",), keep=None):
     """What pages quote: `wide_rates` (one seed, all rates); `wide_race`, `wide_curves` (three, the best).
+
+    `wide_gradients` holds the size of their gradients before training.
 
     Args:
         progress: called with a line of text after every point.
@@ -134,7 +178,7 @@ def recordings(progress=lambda text: None, presets=("paper",), keep=None):
     preset = one_of("preset", presets[0], PRESETS)
     table([])  # Without pandas, say so now and not after hours.
     config, folder = PRESETS[preset], None if keep is None else Path(keep)
-    rates = store.run(depth_race, config, folder=folder and folder / "rates", progress=progress)
+    rates = ends(store.run(depth_race, config, folder=folder and folder / "rates", progress=progress))
     races, configs = [], {}
     for depth in config.depths:
         configs[f"{depth} layers"] = one = chosen(rates, config, depth)
@@ -142,7 +186,8 @@ def recordings(progress=lambda text: None, presets=("paper",), keep=None):
         races += store.run(depth_race, one, folder=place, progress=progress)
     configs = {name: plain(one) for name, one in configs.items()}
     return {
-        "wide_rates": (rows_of(rates, "finals"), {preset: plain(config)}),
+        "wide_rates": (rates, {preset: plain(config)}),
+        "wide_gradients": (gradients(config), {preset: plain(config)}),
         "wide_race": (rows_of(races, "finals"), configs),
         "wide_curves": (rows_of(races, "curves"), configs),
     }

@@ -241,6 +241,32 @@ class TestFigures:
         assert "holds no finished point: `fromage-edu resume here`" in call("figures", "here", code=1)[1]
         assert "no sweep has begun there" in call("figures", "nowhere", code=2)[1]
 
+    def test_a_disk_that_fills_up_leaves_the_old_ones(self, tmp_path, monkeypatch):
+        first, second = depth.points(QUICK)
+        here = tmp_path / "here"
+        with store.Store(here, QUICK, "depth") as keep:
+            keep.add(first, depth.run_point(first))
+            call("figures", "here")
+            before = {path.name: path.read_bytes() for path in here.iterdir() if path.suffix != ".jsonl"}
+            keep.add(second, depth.run_point(second))
+        draw = depth.figure
+
+        def full(summary):
+            picture = draw(summary)
+            save = picture.savefig
+
+            def some(path, **options):
+                save(path, **options)
+                if path.suffix == ".png":
+                    raise OSError(errno.ENOSPC, "No space left on device")
+
+            picture.savefig = some
+            return picture
+
+        monkeypatch.setattr(depth, "figure", full)
+        assert call("figures", "here", code=3)[1] == "No space left on device\n"
+        assert {path.name: path.read_bytes() for path in here.iterdir() if path.suffix != ".jsonl"} == before
+
     def test_what_goes_wrong_is_said(self, tmp_path, monkeypatch):
         first, _ = depth.points(QUICK)
         with store.Store(tmp_path / "here", QUICK, "depth") as keep:

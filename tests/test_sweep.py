@@ -416,6 +416,15 @@ class TestResume:
         with pytest.raises(ValueError, match=message):
             sweep.resume(tmp_path)
 
+    def test_outcomes_of_other_code_are_refused(self, tmp_path):
+        depth = sweep.find("depth")
+        store.Store(tmp_path, depth.PRESETS["quick"], "depth").close()
+        point = plain(depth.points(depth.PRESETS["quick"])[0])
+        row = {"key": "0" * 32, "point": point, "outcome": {"old": 1}}
+        (tmp_path / "points.jsonl").write_text(json.dumps(row) + "\n")
+        with pytest.raises(ValueError, match="holds outcomes that depth does not know .*'old'"):
+            sweep.kept(tmp_path)
+
     def test_a_folder_without_a_sweep_is_named(self, tmp_path):
         with pytest.raises(FileNotFoundError, match="no sweep has begun there") as caught:
             sweep.resume(tmp_path)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Annotated
 
@@ -275,11 +276,16 @@ def figures(
 
         matplotlib.use("Agg")  # Pictures go to files: no display is needed.
         summary = experiment.summarise(found.outcomes)
-        paths = [folder / name for name in ("summary.csv", "figure.svg", "figure.png")]
-        summary.to_csv(paths[0], index=False)
         picture = experiment.figure(summary)
-        for path in paths[1:]:
-            picture.savefig(path, dpi=200, bbox_inches="tight")
+        paths = [folder / name for name in ("summary.csv", "figure.svg", "figure.png")]
+        # Written aside and moved: a full disk leaves the old ones as they were.
+        with TemporaryDirectory(dir=folder, prefix=".figures-") as aside:
+            drawn = [Path(aside, path.name) for path in paths]
+            summary.to_csv(drawn[0], index=False)
+            for path in drawn[1:]:
+                picture.savefig(path, dpi=200, bbox_inches="tight")
+            for path, place in zip(drawn, paths, strict=True):
+                path.replace(place)
     if as_json:
         files = list(map(str, paths))
         typer.echo(json.dumps({"points": points, "finished": len(found.outcomes), "files": files}))

@@ -202,7 +202,8 @@ def kept(folder: Path | str) -> tuple[ModuleType, Sweep, int]:
 
     Raises:
         FileNotFoundError: for a folder without `config.json`.
-        ValueError: if it holds no experiment of this package, or settings that it no longer knows.
+        ValueError: if it holds no experiment of this package, or settings or outcomes that it no longer
+            knows.
 
     >>> import tempfile
     >>> from fromage_edu.experiments import tightness
@@ -218,7 +219,10 @@ def kept(folder: Path | str) -> tuple[ModuleType, Sweep, int]:
             last[json.dumps(row["point"])] = row
     points = experiment.points(config)
     found = [(point, last.get(json.dumps(plain(point)))) for point in points]
-    outcomes = [experiment.Outcome(**row["outcome"]) for _, row in found if row and "error" not in row]
+    try:
+        outcomes = [experiment.Outcome(**row["outcome"]) for _, row in found if row and "error" not in row]
+    except TypeError as error:
+        raise _of_other_code(folder, "outcomes", experiment, error) from error
     failures = [
         (point, Failure(row["error"], row["traceback"])) for point, row in found if row and "error" in row
     ]
@@ -255,11 +259,17 @@ def _what(folder) -> tuple[ModuleType, object, list[dict]]:
     try:
         config = rebuild(experiment.Config, about.get("config"))
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{folder} holds settings that {about['experiment']} does not know ({error}): other code wrote "
-            "them; run it with that code, or begin in another folder"
-        ) from error
+        raise _of_other_code(folder, "settings", experiment, error) from error
     return experiment, config, rows
+
+
+def _of_other_code(folder, what: str, experiment: ModuleType, error: Exception) -> ValueError:
+    """An error for what another version of an experiment wrote."""
+    name = experiment.__name__.rpartition(".")[2]
+    return ValueError(
+        f"{folder} holds {what} that {name} does not know ({error}): other code wrote them; run it with that "
+        "code, or begin in another folder"
+    )
 
 
 def _check_folder(folder: Path) -> None:

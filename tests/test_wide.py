@@ -102,7 +102,7 @@ def test_a_loss_that_is_no_number_is_the_worst_in_any_seed():
         (("quick", "paper"), r"presets are \('quick', 'paper'\): one chooses .*; give one"),
         ((), "presets is empty: give at least one, such as"),
         ("paper", "presets is 'paper': give a list such as"),
-        (("huge",), "preset is 'huge': use 'quick' or 'default' or 'paper'"),
+        (("huge",), "preset is 'huge': use 'quick' or 'default' or 'paper' or 'floor'"),
     ],
 )
 def test_recordings_take_one_preset(presets, message):
@@ -124,7 +124,7 @@ def test_the_recorded_configuration_is_the_authors_but_for_data_and_depths():
     assert {name: names.count(name) for name in names} == {
         "Fromage": 3,
         "Adam": 3,
-        "Adam, tiny eps": 3,
+        "Adam, eps 1e-32": 3,
         "SGD + momentum": 3,
     }
     assert len(wide.points(config)) == 5 * 12, "a point for each run: processes share them"

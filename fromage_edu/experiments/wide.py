@@ -4,7 +4,7 @@ Points, runs and tables are those of `depth`. Arithmetic fills a core here, so t
 one seed and half the epochs choose each entrant's learning rate at each depth, by a rule; three other seeds
 run the race with it, among those that did not guess at every rate. Adam's eps is taken out of the way by
 multiplying the loss as well: g² alone would leave float32, for at 40 layers the first gradient has entries
-near 1e-18.
+near 1e-18. Not too far out of the way, though: see `FLOOR`.
 
 Source: Fromage paper, Figure 4 (F29), and what it leaves open.
 """
@@ -50,7 +50,10 @@ __all__ = [
 DEPTHS = (5, 15, 25, 40, 50)
 SEEDS = (321, 322, 323)
 
-ADAM_SCALED = Entrant("Adam", lr=0.0001, eps=1e-30, loss_scale=1e12)
+#: Below 1e-22 the square of a gradient leaves float32 and its running mean does not: with a smaller eps than
+#: this, an entry that wakes after a long silence takes a step of any size.
+FLOOR = 1e-20
+ADAM_SCALED = Entrant("Adam", lr=0.0001, eps=FLOOR, loss_scale=1e12)
 GRID = (
     *(replace(FROMAGE, lr=lr) for lr in (0.001, 0.003, 0.01)),
     *(replace(ADAM, lr=lr) for lr in (0.00001, 0.0001, 0.001)),
@@ -68,6 +71,10 @@ PRESETS = {
     ),
     "default": replace(RATES, depths=(25,), entrants=GRID[1::3]),
     "paper": RATES,
+    # The same run with eps below the floor, and at it.
+    "floor": replace(
+        RATES, depths=(25,), entrants=[replace(ADAM_SCALED, lr=0.001, eps=eps) for eps in (1e-30, FLOOR)]
+    ),
 }
 
 
@@ -82,7 +89,7 @@ def ends(outcomes):
 
     >>> config = replace(PRESETS["quick"], depths=(2,), width=8, epochs=1)
     >>> ends([run_point(point) for point in points(config)])["entrant"].tolist()
-    ['Fromage', 'Adam', 'Adam, tiny eps', 'SGD + momentum']
+    ['Fromage', 'Adam', 'Adam, eps 1e-32', 'SGD + momentum']
     """
     finals, curves = (rows_of(outcomes, kind) for kind in ("finals", "curves"))
     run = ["depth", "entrant", "lr", "seed"]

@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
+import torch
 
 from fromage_edu.experiments import depth, sweep, wide
 from fromage_edu.experiments.settings import ADAM, FROMAGE
@@ -141,6 +142,24 @@ def test_gradients_are_those_of_the_networks_that_race():
         assert row.gradient == pytest.approx(probe.gradients[0, 0].item(), rel=1e-9)
 
 
+def test_above_the_floor_no_gradient_makes_a_giant_step():
+    """Why the race is not run with eps 1e-30: v may be 0 where m is not."""
+    lr = wide.ADAM_SCALED.lr
+    for exponent in range(-44, 1):
+        weight = torch.zeros(1, requires_grad=True)
+        optimizer = wide.ADAM_SCALED.build_alone([weight])
+        # The first step, and one after a silence that has forgotten everything.
+        for gradient in (10.0**exponent, *[0.0] * 300, 10.0**exponent):
+            before = weight.item()
+            weight.grad = torch.tensor([gradient])
+            optimizer.step()
+            assert abs(weight.item() - before) < 8 * lr
+    below = torch.zeros(1, requires_grad=True)
+    below.grad = torch.tensor([2e-24])
+    replace(wide.ADAM_SCALED, eps=1e-30).build_alone([below]).step()
+    assert abs(below.item()) > 1e5 * lr
+
+
 def test_quick_runs_alone_one_by_one(tmp_path):
     config = replace(PRESETS["quick"], depths=(2,), epochs=1)
     assert config.width == 65 and config.dataset == "digits"
@@ -153,7 +172,7 @@ def test_recordings_hold_the_choice_and_the_race_and_go_on_where_they_ended(tmp_
     monkeypatch.setitem(PRESETS, "quick", SMALL)
     lines = []
     found = wide.recordings(lines.append, presets=("quick",), keep=tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["race-2", "race-3", "rates"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["floor", "race-2", "race-3", "rates"]
     rates, race, curves = (found[name][0] for name in ("wide_rates", "wide_race", "wide_curves"))
     assert len(rates) == 2 * 6 and set(rates["seed"]) == {1}
     configs = found["wide_race"][1]
@@ -162,6 +181,7 @@ def test_recordings_hold_the_choice_and_the_race_and_go_on_where_they_ended(tmp_
     assert len(curves) == len(race) * 2 and set(configs) == {"2 layers", "3 layers"}
     sizes = found["wide_gradients"][0]
     assert set(zip(sizes["depth"], sizes["seed"], strict=True)) == set(product((2, 3), wide.SEEDS))
+    assert found["wide_floor"][0]["entrant"].unique().tolist() == ["Adam, tiny eps", "Adam, eps 1e-32"]
     best = {(row.depth, row.entrant): row.lr for row in race.itertuples()}
     for (layers, name), lr in best.items():
         mine = rates[(rates["depth"] == layers) & (rates["entrant"] == name)]

@@ -32,11 +32,13 @@ from fromage_edu.experiments.tables import rows_of, table
 
 __all__ = [
     "DEPTHS",
+    "FLOOR",
     "GRID",
     "PRESETS",
     "Config",
     "Outcome",
     "Point",
+    "at_the_floor",
     "chosen",
     "ends",
     "figure",
@@ -50,8 +52,8 @@ __all__ = [
 DEPTHS = (5, 15, 25, 40, 50)
 SEEDS = (321, 322, 323)
 
-#: Below 1e-22 the square of a gradient leaves float32 and its running mean does not: with a smaller eps than
-#: this, an entry that wakes after a long silence takes a step of any size.
+#: The running mean of squares is 0 in float32 for gradients below 1e-22, that of gradients is not: with a
+#: smaller eps than this, an entry that wakes after a long silence takes a step of any size.
 FLOOR = 1e-20
 ADAM_SCALED = Entrant("Adam", lr=0.0001, eps=FLOOR, loss_scale=1e12)
 GRID = (
@@ -64,6 +66,13 @@ RATES = replace(
     depth_race.PRESETS["paper"], depths=DEPTHS, entrants=GRID, dataset="mnist_5k", seeds=(311,), epochs=30
 )
 
+
+def at_the_floor(config: Config, depth: int) -> Config:
+    """One run twice: with eps at `FLOOR`, and ten orders of magnitude below."""
+    entrants = [replace(ADAM_SCALED, lr=0.001, eps=eps) for eps in (1e-30, FLOOR)]
+    return replace(config, depths=(depth,), entrants=entrants)
+
+
 PRESETS = {
     # The same code in a minute: digits in networks just too wide to stand side by side.
     "quick": Config(
@@ -71,10 +80,7 @@ PRESETS = {
     ),
     "default": replace(RATES, depths=(25,), entrants=GRID[1::3]),
     "paper": RATES,
-    # The same run with eps below the floor, and at it.
-    "floor": replace(
-        RATES, depths=(25,), entrants=[replace(ADAM_SCALED, lr=0.001, eps=eps) for eps in (1e-30, FLOOR)]
-    ),
+    "floor": at_the_floor(RATES, 25),
 }
 
 
@@ -165,7 +171,8 @@ def gradients(config: Config, seeds=SEEDS):
 def recordings(progress=lambda text: None, presets=("paper",), keep=None):
     """What pages quote: `wide_rates` (one seed, all rates); `wide_race`, `wide_curves` (three, the best).
 
-    `wide_gradients` holds the size of their gradients before training.
+    `wide_gradients` holds the size of their gradients before training, `wide_floor` what an eps that is too
+    small did to a run of the middle depth.
 
     Args:
         progress: called with a line of text after every point.
@@ -192,9 +199,12 @@ def recordings(progress=lambda text: None, presets=("paper",), keep=None):
         place = folder and folder / f"race-{depth}"
         races += store.run(depth_race, one, folder=place, progress=progress)
     configs = {name: plain(one) for name, one in configs.items()}
+    floor = at_the_floor(config, config.depths[len(config.depths) // 2])
+    fallen = store.run(depth_race, floor, folder=folder and folder / "floor", progress=progress)
     return {
         "wide_rates": (rates, {preset: plain(config)}),
         "wide_gradients": (gradients(config), {preset: plain(config)}),
+        "wide_floor": (rows_of(fallen, "curves"), {"floor": plain(floor)}),
         "wide_race": (rows_of(races, "finals"), configs),
         "wide_curves": (rows_of(races, "curves"), configs),
     }

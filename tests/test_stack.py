@@ -6,6 +6,8 @@ import re
 import numpy
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -119,6 +121,57 @@ def test_side_by_side_alone_and_by_hand_are_the_same(layers, bias, init, data, b
             assert numpy.allclose(found, expected, rtol=tolerance, atol=0), entrant.label
             assert (alone.network(data.x_train) - outputs).abs().max() < tolerance, entrant.label
             assert alone.accuracies(data.x_train, data.y_train).item() == pytest.approx(right, abs=2e-3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    hidden=st.one_of(
+        st.tuples(st.integers(1, 9), st.integers(1, 9)),
+        st.builds(lambda width, layers: (width,) * layers, st.integers(1, 9), st.integers(3, 6)),
+    ),
+    bias=st.booleans(),
+    images=st.integers(1, 7),
+    scales=st.lists(st.sampled_from([1.0, 5e-3, 1e12]), min_size=1, max_size=2),
+    seed=st.integers(0, 1000),
+)
+def test_gradients_by_hand_are_those_of_autograd(hidden, bias, images, scales, seed):
+    torch.manual_seed(seed)
+    starts = [Perceptron([5, *hidden, 4], bias=bias, output_nonlinearity=False) for _ in SEEDS]
+    still = Entrant("SGD", lr=0.0, momentum=0.0)
+    stack = Stack(starts, [still.build] * len(scales), torch.float64, loss_scales=scales)
+    x, y = torch.randn(2, images, 5, dtype=torch.float64), torch.randint(4, (2, images))
+    for _ in range(2):  # the second step's gradients replace the first's
+        stack.step(x, y)
+    seen = stack.hidden(x.repeat(len(scales), 1, 1))
+    assert not any(each.requires_grad for each in (*seen, *stack.tensors))
+
+    for place in range(len(stack.scales)):
+        leaves = [tensor[place].clone().requires_grad_() for tensor in stack.tensors]
+        layers = [zip(*leaves[at : at + 1 + bias], strict=True) for at in range(0, len(leaves), 1 + bias)]
+        outputs = x[place % 2]
+        for layer, (matrix, *shift) in enumerate(parameters for part in layers for parameters in part):
+            outputs = sum(shift, (outputs.relu() if layer else outputs) @ matrix.T)
+            torch.testing.assert_close(seen[layer][place], outputs.detach(), rtol=1e-10, atol=1e-12)
+        loss = stack.scales[place] * cross_entropy(outputs, y[place % 2])
+        for tensor, expected in zip(stack.tensors, torch.autograd.grad(loss, leaves), strict=True):
+            room = 1e-12 * stack.scales[place].item()
+            torch.testing.assert_close(tensor.grad[place], expected, rtol=1e-9, atol=room)
+
+
+@pytest.mark.parametrize("wrong", [numpy.nan, numpy.inf])
+@pytest.mark.parametrize("bias", [True, False])
+def test_gradients_do_not_mix_with_those_of_a_broken_neighbor(bias, wrong, data, batches):
+    starts = [network(4, width=8, seed=seed, bias=bias) for seed in SEEDS]
+    pair = [Stack(starts, [FROMAGE.build, SGD.build], torch.float64) for _ in range(2)]
+    pair[1].tensors[0][2, 0, 0] = wrong
+    images, labels = data.x_train[batches[0]], data.y_train[batches[0]]
+    probes = [(stack.step(images, labels), stack.probe(images[0], labels[0]))[1] for stack in pair]
+    assert not probes[1].gradients[2].isfinite().all()
+    assert pair[1].diverged().tolist() == [False, False, True, False]
+    others = [0, 1, 3]
+    assert probes[0].gradients[others].equal(probes[1].gradients[others])
+    for tensor, beside in zip(*(stack.tensors for stack in pair), strict=True):
+        assert tensor[others].equal(beside[others]) and tensor.grad[others].equal(beside.grad[others])
 
 
 def test_a_loss_scale_is_an_eps_divided_by_it(data, batches):

@@ -2,7 +2,8 @@
 
 Their weights lie in one stack of tensors. At width 32 most of the time of a step goes into calling
 operations, not into arithmetic: a dozen networks in one stack take far less time than one after
-another. `alone.Alone` trains one network in the ordinary way, with the same methods.
+another. For the same reason gradients are taken by hand, without autograd's graph. `alone.Alone` trains
+one network in the ordinary way, with the same methods.
 """
 
 from __future__ import annotations
@@ -101,46 +102,54 @@ class Stack:
             for read in reads[: self.kinds]:
                 rows = [torch.stack([read(layer).detach() for layer in layers[part]]) for layers in networks]
                 tensor = torch.stack(rows).to(device, dtype).repeat(self.copies, 1, 1, 1)
-                # The gradient is kept and zeroed, never replaced: the optimizers' slices always show it.
+                # The gradient is kept and overwritten, never replaced: the optimizers' slices always show it.
                 tensor.grad = torch.zeros_like(tensor)
-                self.tensors.append(tensor.requires_grad_())
+                self.tensors.append(tensor)
+        # Each layer's own matrix (and bias) with its gradient: views, which show what the optimizers write.
+        self._layers = []
+        for first in range(0, len(self.tensors), self.kinds):
+            part = [self._views(tensor) for tensor in self.tensors[first : first + self.kinds]]
+            self._layers += zip(*part, strict=True)
         self.optimizers = [build(self._slices(index)) for index, build in enumerate(optimizers)]
 
     def _slices(self, optimizer: int) -> list[Tensor]:
         members = slice(optimizer * self.per_optimizer, (optimizer + 1) * self.per_optimizer)
-        slices = [tensor.detach()[members] for tensor in self.tensors]
+        slices = [tensor[members] for tensor in self.tensors]
         for view, tensor in zip(slices, self.tensors, strict=True):
             view.grad = tensor.grad[members]
         return slices
+
+    @staticmethod
+    def _views(tensor: Tensor) -> tuple[Tensor, ...]:
+        views = tensor.unbind(1)
+        for view, gradient in zip(views, tensor.grad.unbind(1), strict=True):
+            view.grad = gradient
+        return views
 
     @property
     def weights(self) -> list[Tensor]:
         """The weight matrices: three tensors (networks, layers, rows, columns)."""
         return self.tensors[:: self.kinds]
 
+    @torch.no_grad()
     def hidden(self, images: Tensor) -> list[Tensor]:
-        """Outputs (networks, N, units) of all layers, before ReLU, for images (networks, N, pixels)."""
-        return list(self._outputs(images))
+        """Outputs (networks, N, units) of all layers, before ReLU, for images (networks, N, pixels).
 
+        They carry no graph.
+        """
+        *inputs, logits = self._through(images)
+        outputs = [self._layer(layer, each) for layer, each in enumerate(inputs[:-1])]
+        return [*outputs, logits]
+
+    @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
-        """Outputs (networks, N, classes) for images (networks, N, pixels)."""
-        # Layer by layer: where no gradient is wanted, only one layer's outputs stay in memory.
-        for output in self._outputs(images):
+        """Outputs (networks, N, classes) for images (networks, N, pixels); they carry no graph."""
+        # Layer by layer: only one layer's outputs stay in memory.
+        for output in self._through(images):
             logits = output
         return logits
 
-    def _outputs(self, images: Tensor) -> Iterator[Tensor]:
-        matrices = [weight.mT for weights in self.weights for weight in weights.unbind(1)]
-        biases = [bias for biases in self.tensors[1::2] for bias in biases.unbind(1)]
-        output = None
-        for layer, matrix in enumerate(matrices):
-            inputs = images if output is None else output.relu()
-            if self.kinds == 2:
-                output = torch.baddbmm(biases[layer], inputs, matrix)
-            else:
-                output = torch.bmm(inputs, matrix)
-            yield output
-
+    @torch.no_grad()
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One step of every network, on a batch for each start: (starts, N, pixels), (starts, N).
 
@@ -148,15 +157,14 @@ class Stack:
             Each network's mean loss and accuracy on its batch, before the step: (networks,) both.
         """
         images, labels = images.repeat(self.copies, 1, 1), labels.repeat(self.copies, 1)
-        logits = self.logits(images)
-        losses = _losses(logits, labels)
-        for tensor in self.tensors:
-            tensor.grad.zero_()
-        # The sum keeps the networks apart: each one's gradient is that of its own loss.
-        (self.scales * losses).sum().backward()
+        *inputs, logits = self._through(images)
+        losses, slopes = _losses(logits, labels, self.scales)
+        for layer, gradients in zip(self._layers, self._backward(inputs, slopes), strict=True):
+            for tensor, gradient in zip(layer, gradients, strict=True):
+                tensor.grad.copy_(gradient)
         for optimizer in self.optimizers:
             optimizer.step()
-        return losses.detach(), (logits.detach().argmax(2) == labels).double().mean(1)
+        return losses, (logits.argmax(2) == labels).double().mean(1)
 
     def decay(self, factor: float) -> None:
         """Multiply every learning rate."""
@@ -171,18 +179,46 @@ class Stack:
         right = [self.logits(self._for_all(some)).argmax(2) == those for some, those in pairs]
         return torch.cat(right, 1).double().mean(1)
 
+    @torch.no_grad()
     def probe(self, images: Tensor, labels: Tensor) -> Probe:
         """Gradients of the mean loss on the same images (N, pixels) for all, and signals; nothing moves."""
-        outputs = self.hidden(self._for_all(images))
-        losses = _losses(outputs[-1], labels.expand(len(outputs[-1]), -1))
-        gradients = torch.autograd.grad(losses.sum(), self.weights)
-        typical = [gradient.double().square().mean((-2, -1)).sqrt() for gradient in gradients]
-        shown = [output.detach().relu() for output in outputs[:-1]] + [outputs[-1].detach()]
-        return Probe(torch.cat(typical, 1), torch.stack([signal(output) for output in shown], 1))
+        *inputs, logits = self._through(self._for_all(images))
+        _, slopes = _losses(logits, labels.expand(len(logits), -1), torch.ones_like(self.scales))
+        matrices = [gradients[0] for gradients in self._backward(inputs, slopes)]
+        typical = [gradient.double().square().mean((-2, -1)).sqrt() for gradient in matrices]
+        signals = [signal(output) for output in (*inputs[1:], logits)]
+        return Probe(torch.stack(typical, 1), torch.stack(signals, 1))
 
     def diverged(self) -> Tensor:
         """Which networks (networks,) have a weight that is not finite; their neighbors do not notice."""
         return ~torch.stack([tensor.isfinite().flatten(1).all(1) for tensor in self.tensors]).all(0)
+
+    def _through(self, images: Tensor) -> Iterator[Tensor]:
+        """What goes into each layer, (networks, N, units), and at last the logits."""
+        yield images
+        for layer in range(len(self._layers) - 1):
+            images = self._layer(layer, images).relu_()
+            yield images
+        yield self._layer(-1, images)
+
+    def _layer(self, layer: int, inputs: Tensor) -> Tensor:
+        matrix, *bias = self._layers[layer]
+        if bias:
+            return torch.baddbmm(*bias, inputs, matrix.mT)
+        return torch.bmm(inputs, matrix.mT)
+
+    def _backward(self, inputs: list[Tensor], slopes: Tensor) -> list[list[Tensor]]:
+        """The gradients of each layer's matrix (and bias), given its inputs and the logits' gradient."""
+        gradients = []
+        for layer in range(len(inputs) - 1, -1, -1):
+            matrix, *bias = self._layers[layer]
+            gradients.append([torch.bmm(slopes.mT, inputs[layer])])
+            if bias:
+                gradients[-1].append(slopes.sum(1, keepdim=True))
+            if layer:
+                # As autograd goes through a ReLU: 0 where nothing came out, even of an infinite slope.
+                slopes = torch.ops.aten.threshold_backward(torch.bmm(slopes, matrix), inputs[layer], 0)
+        return gradients[::-1]
 
     def _for_all(self, images: Tensor) -> Tensor:
         return images.expand(self.per_optimizer * self.copies, -1, -1)
@@ -199,7 +235,12 @@ def _check_starts(starts: Sequence[Perceptron]) -> None:
         raise ValueError("some layers have biases and some have none: give starts with or without")
 
 
-def _losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy (networks,) of logits (networks, N, classes) and labels (networks, N)."""
-    losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-    return losses.view_as(labels).mean(1)
+def _losses(logits: Tensor, labels: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy (networks,) of logits (networks, N, classes); the gradients of it times scales."""
+    # Autograd as far as the logits: the graph is short, and softmax rounds as it does elsewhere.
+    with torch.enable_grad():
+        logits = logits.detach().requires_grad_()
+        losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+        losses = losses.view_as(labels).mean(1)
+    (slopes,) = torch.autograd.grad(losses, logits, scales)
+    return losses.detach(), slopes

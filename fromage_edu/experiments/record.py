@@ -1,7 +1,7 @@
 """Run an experiment at its recorded size and write `fromage_edu/recorded/`.
 
 `python -m fromage_edu.experiments.record depth` takes about half an hour, `confounders` about twenty minutes,
-`perturbation` about ten, `race` about seven, `norms` and `tightness` about five, `wide` about five hours;
+`perturbation` about ten, `race` about seven, `norms` and `tightness` about five, `wide` about four hours;
 `--folder DIR` writes elsewhere. With `--keep DIR` finished points are kept there: a run that was interrupted
 goes on where it ended when the same command is given again.
 """

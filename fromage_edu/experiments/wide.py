@@ -74,7 +74,18 @@ RATES = replace(
 
 
 def at_the_floor(config: Config, depth: int) -> Config:
-    """One run twice: with eps at `FLOOR`, and ten orders of magnitude below."""
+    """One run twice: with eps ten orders of magnitude below `settings.FLOOR`, and at it.
+
+    Args:
+        config: of the race.
+        depth: of the run.
+
+    Returns:
+        The configuration of the two.
+
+    >>> [entrant.eps for entrant in at_the_floor(PRESETS["paper"], 25).entrants]
+    [1e-30, 1e-20]
+    """
     entrants = [replace(ADAM_SCALED, lr=0.001, eps=eps) for eps in (1e-30, FLOOR)]
     return replace(config, depths=(depth,), entrants=entrants)
 

@@ -19,7 +19,7 @@ __all__ = [
     "ADAM_SCALED",
     "ADAM_TINY_EPS",
     "ENTRANTS",
-    "FLOOR",
+    "EPS_FLOOR",
     "FROMAGE",
     "OPTIMIZERS",
     "SGD",
@@ -250,7 +250,7 @@ ADAM_TINY_EPS = Entrant("Adam", lr=0.001, eps=1e-30)
 #: Where no gradient has been above 8e-22, Adam's running mean of squares is 0 in float32 and that of
 #: gradients is not. Below an eps of about 1e-22 such an entry takes a step of many learning rates; this
 #: leaves a margin.
-FLOOR = 1e-20
+EPS_FLOOR = 1e-20
 #: The fair rival where gradients are smaller than that: the factor lifts them above eps.
-ADAM_SCALED = Entrant("Adam", lr=0.0001, eps=FLOOR, loss_scale=1e12)
+ADAM_SCALED = Entrant("Adam", lr=0.0001, eps=EPS_FLOOR, loss_scale=1e12)
 ENTRANTS = (FROMAGE, ADAM, SGD, ADAM_TINY_EPS)

@@ -30,7 +30,7 @@ from fromage_edu.experiments.plain import plain
 from fromage_edu.experiments.settings import (
     ADAM,
     ADAM_SCALED,
-    FLOOR,
+    EPS_FLOOR,
     FROMAGE,
     SGD,
     distinct,
@@ -74,7 +74,7 @@ RATES = replace(
 
 
 def at_the_floor(config: Config, depth: int) -> Config:
-    """One run twice: with eps ten orders of magnitude below `settings.FLOOR`, and at it.
+    """One run twice: with eps ten orders of magnitude below `settings.EPS_FLOOR`, and at it.
 
     Args:
         config: of the race.
@@ -86,7 +86,7 @@ def at_the_floor(config: Config, depth: int) -> Config:
     >>> [entrant.eps for entrant in at_the_floor(PRESETS["paper"], 25).entrants]
     [1e-30, 1e-20]
     """
-    entrants = [replace(ADAM_SCALED, lr=0.001, eps=eps) for eps in (1e-30, FLOOR)]
+    entrants = [replace(ADAM_SCALED, lr=0.001, eps=eps) for eps in (1e-30, EPS_FLOOR)]
     return replace(config, depths=(depth,), entrants=entrants)
 
 

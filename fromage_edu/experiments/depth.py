@@ -154,8 +154,8 @@ RECORDED_SEEDS = tuple(range(201, 211))
 
 MINIATURE = Config(depths=(2, 5, 10, 15, 20, 25, 30, 40, 50), entrants=GRID, seeds=RECORDED_SEEDS)
 #: The paper's figure: its width, data, batch, epochs and learning rates, and more than its one seed. How its
-#: learning rates shrink is our choice; its text names no schedule. The fair rival's eps is `EPS_FLOOR`: of so many
-#: weights some have tiny gradients.
+#: learning rates shrink is our choice; its text names no schedule. The fair rival's eps is `EPS_FLOOR`:
+#: of so many weights some have tiny gradients.
 FULL_SIZE = Config(
     depths=(10, 15, 20, 25, 30, 35, 40, 45, 50),
     entrants=[replace(ADAM_SCALED, lr=each.lr) if each.eps == ADAM_TINY_EPS.eps else each for each in GRID],
